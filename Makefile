@@ -1,0 +1,35 @@
+# make demo       the whole study on small data, in minutes, with its page
+# make reproduce  the paper's study on MNIST: hours on a CPU
+# make test       the tests
+# Each sets everything up first, in .venv. `make lab` opens the notebooks, `make lock` renews requirements.txt.
+
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: demo reproduce test lab lock
+
+demo: $(VENV)/ready
+	snakemake --quiet rules --config overlay=params/demo.yaml
+
+reproduce: $(VENV)/ready
+	snakemake --quiet rules
+
+test: $(VENV)/ready
+	python -m pytest tests
+
+lab: $(VENV)/ready
+	jupyter lab
+
+lock: $(VENV)/ready
+	python -m pip install --quiet uv==0.13.9
+	python workflow/direct_pins.py | uv pip compile - --universal --python-version 3.11 --generate-hashes \
+	  --no-annotate --custom-compile-command "make lock" --quiet --output-file requirements.txt
+
+$(VENV)/ready: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is: $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+	touch $@

@@ -1,0 +1,124 @@
+"""From a folder of parameter files to the runs of a study, every parameter checked before any run starts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import yaml
+from pydantic import ValidationError
+
+import from_notebook
+
+MASTER = "notebooks/squeezenet_mnist.ipynb"
+RECORD = "application/scrapbook.scrap.json+json"  # the type under which a notebook shows its result record
+PLACES = {"data_path", "weights_path"}  # where files lie: not part of what a run computes
+
+
+class StudyError(Exception):
+    """What is wrong with a study, for the person who asked for it."""
+
+
+@dataclass
+class Run:
+    """One training: its parameter files (later ones win), its seed where the study names seeds, all its parameters."""
+
+    files: list
+    seed: int | None
+    parameters: dict
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, which here refuses a key that is given twice."""
+
+    def construct_mapping(self, node, deep=False):
+        """Build a dict; PyYAML's own would let the last of two equal keys win."""
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for i, key in enumerate(keys) if key in keys[:i]), None)
+        if twice is not None:
+            raise yaml.MarkedYAMLError(problem=f"{twice} is given twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def read_parameters(path):
+    """The parameters in a YAML file, name to value. Raises StudyError where it is not a readable list of them."""
+    try:
+        text = Path(path).read_bytes().decode("utf-8")
+        content = yaml.load(text, _Loader)
+    except OSError as error:
+        raise StudyError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise StudyError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
+    except yaml.YAMLError as error:
+        raise StudyError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
+    if text.startswith("\ufeff"):
+        raise StudyError(f"{path}: begins with a byte order mark; save it as UTF-8 without BOM")
+    if not isinstance(content, dict):
+        raise StudyError(f"{path}: should hold lines like 'optimizer: adam', one a parameter")
+    return content
+
+
+def plan(study, overlays=(), seeds=()):
+    """The runs of a study: run name to Run.
+
+    study: a folder of params/, each of its .yaml files is one run. overlays: files whose parameters replace those of
+    every run. seeds: whole numbers; each run is made once a seed, and carries the seed in its name. Without seeds,
+    the seed is the one in the files. Raises StudyError with every fault found, the file named.
+    """
+    files = sorted(Path("params", study).glob("*.yaml"))
+    if not files:
+        known = sorted(folder.name for folder in Path("params").glob("*/"))
+        raise StudyError(f"params/{study}: no parameter files there. Studies: {', '.join(known)}")
+    checks = from_notebook.load(MASTER, "CheckedParameters", "explain")
+    defaults = from_notebook.parameters(MASTER)
+    runs, faults = {}, {}
+    for file in files:
+        for seed in seeds or [None]:
+            layers = {}
+            for path in [file, *map(Path, overlays)]:
+                try:
+                    layers[path] = read_parameters(path)
+                except StudyError as error:
+                    faults[str(error)] = None
+            if seed is not None:
+                layers["seeds"] = {"seed": seed}
+            given = {name: (value, path) for path, layer in layers.items() for name, value in layer.items()}
+            parameters = defaults | {name: value for name, (value, _) in given.items()}
+            try:
+                parameters = checks.CheckedParameters(**{str(k): v for k, v in parameters.items()}).model_dump()
+            except ValidationError as error:
+                for fault in error.errors():
+                    faults[f"{given.get(fault['loc'][0], (None, MASTER))[1]}: {checks.explain(fault)}"] = None
+            name = file.stem if seed is None else f"{file.stem}-seed-{seed}"
+            runs[name] = Run([str(file), *map(str, overlays)], seed, parameters)
+    if faults:
+        raise StudyError(f"{len(faults)} wrong in the parameters\n  " + "\n  ".join(faults))
+    return runs
+
+
+def read_record(path):
+    """The result record of an executed notebook as a dict; None where the notebook has none."""
+    for cell in nbformat.read(path, 4).cells:
+        for output in cell.get("outputs", []):
+            if RECORD in output.get("data", {}):
+                return output["data"][RECORD]["data"]
+    return None
+
+
+def refuse_mixture(runs, folder):
+    """Raise StudyError where a finished run in the folder was made with other parameters than planned."""
+    faults = []
+    for name, run in runs.items():
+        path = Path(folder, f"{name}.ipynb")
+        record = read_record(path) if path.exists() else {"parameters": run.parameters}
+        if record is None:
+            faults.append(f"{path}: holds no result")
+            continue
+        for key, planned in run.parameters.items():
+            made = record["parameters"].get(key)
+            if made != planned and key not in PLACES:
+                faults.append(f"{path}: was made with {key} = {made!r}, now asked for is {planned!r}")
+    if faults:
+        raise StudyError(
+            f"{folder} holds other runs under these names\n  " + "\n  ".join(faults)
+            + "\n  to do: choose another folder with --config name=…, or move these files away"
+        )
