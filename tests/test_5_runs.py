@@ -57,6 +57,7 @@ def test_the_saved_weights_give_the_recorded_predictions(learned, master):
     model.load_weights(folder / "net.weights.h5")
     logits = notebook.predict_logits(model, notebook.prepare(arrays["x_test"], arrays["y_test"])[0])
     assert "".join(map(str, logits.argmax(axis=1))) == record["predictions"]
+    assert (folder / "net.weights.h5").stat().st_size < 4e6
 
 
 def test_a_repetition_is_equal_to_the_bit(tmp_path):
