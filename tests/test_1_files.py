@@ -27,7 +27,10 @@ def test_notebook_is_clean_and_readable(path):
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert not any(cell.outputs or cell.execution_count for cell in code)
-    assert max(len([line for line in cell.source.splitlines() if line.strip()]) for cell in code) <= 30
+    lines = [[line for line in cell.source.splitlines() if line.strip()] for cell in code]
+    assert max(map(len, lines)) <= 30, "a code cell that does not fit on a screen"
+    wide = [line for cell in lines for line in cell if len(line) > 100 and "# @param" not in line]
+    assert not wide, "lines that scroll sideways"
     assert [cell.metadata.get("tags") for cell in code].count(["parameters"]) == 1
     assert notebook.cells[0].source.startswith("# ")
     for node in itertools.chain.from_iterable(ast.walk(ast.parse(cell.source)) for cell in code):

@@ -104,6 +104,6 @@ def test_seeds_are_put_together_and_a_reference_stands_beside(project):
 
 def test_a_wrong_folder_is_one_sentence(project):
     done = run("papermill", "notebooks/summary.ipynb", "x.ipynb", "-p", "results", "outputs/nowhere", folder=project)
-    assert done.returncode != 0 and "no such folder: outputs/nowhere" in done.stdout
+    assert done.returncode != 0 and "no such folder in" in done.stdout and ": outputs/nowhere" in done.stdout
 
 

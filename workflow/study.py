@@ -1,16 +1,17 @@
 """From a folder of parameter files to the runs of a study, every parameter checked before any run starts."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
-import nbformat
 import yaml
 from pydantic import ValidationError
 
 import from_notebook
 
+PROJECT = Path(__file__).parent.parent
 MASTER = "notebooks/squeezenet_mnist.ipynb"
-RECORD = "application/scrapbook.scrap.json+json"  # the type under which a notebook shows its result record
+SUMMARY = "notebooks/summary.ipynb"
 PLACES = {"data_path", "weights_path"}  # where files lie: not part of what a run computes
 
 
@@ -95,13 +96,15 @@ def plan(study, overlays=(), seeds=()):
     return runs
 
 
+@functools.cache
+def _summary():
+    """The summary notebook's function that reads an executed notebook."""
+    return from_notebook.load(PROJECT / SUMMARY, "read_run")
+
+
 def read_record(path):
     """The result record of an executed notebook as a dict; None where the notebook has none."""
-    for cell in nbformat.read(path, 4).cells:
-        for output in cell.get("outputs", []):
-            if RECORD in output.get("data", {}):
-                return output["data"][RECORD]["data"]
-    return None
+    return _summary().read_run(path)["record"]
 
 
 def refuse_mixture(runs, folder):
