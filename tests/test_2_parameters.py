@@ -8,14 +8,15 @@ import study
 
 WRONG = [
     ({"optimizer": "Adm"}, ["optimizer = 'Adm'", "'adam', 'rmsprop' or 'sgd'", "did you mean 'adam'"]),
-    ({"learning_rate": "1e-4"}, ["learning_rate = '1e-4'", "write 0.0001"]),
+    ({"learning_rate": "1e-4"}, ["learning_rate = '1e-4'", "without quotes and as 0.0001"]),
     ({"learning_rate": float("nan")}, ["learning_rate = nan", "finite"]),
     ({"learning_rate": -0.1}, ["learning_rate = -0.1", "greater than 0"]),
     ({"epochs": True}, ["epochs = True (bool)", "valid integer"]),
     ({"epochs": 2.5}, ["epochs = 2.5"]),
     ({"seed": 2**32}, ["seed = 4294967296", "less than 4294967296"]),
     ({"lerning_rate": 0.1}, ["lerning_rate is not a parameter", "did you mean learning_rate"]),
-    ({"squeezenet_version": 1.0}, ["squeezenet_version = 1.0 (float)", "'1.0' or '1.1'"]),
+    ({"squeezenet_version": 1.2}, ["squeezenet_version = '1.2'", "'1.0' or '1.1'"]),
+    ({"epochs": "3"}, ["epochs = '3' (str)", "write it without quotes"]),
     ({"momentum": 0.9}, ["momentum = 0.9", "adam"]),
     ({"weights_path": "no-such-folder/a.weights.h5"}, ["weights_path", "does not exist"]),
     ({"weights_path": "model.h5"}, ["weights_path = 'model.h5'"]),
@@ -48,10 +49,10 @@ def test_existing_weights_are_not_overwritten(master, tmp_path):
 
 
 @pytest.mark.parametrize("content, said", [
-    ("epochs: 1\nepochs: 2\n", "epochs is given twice"),
+    ("epochs: 1\nepochs: 2\n", "line 2: epochs is given twice"),
     ("", "should hold lines like"),
     ("- adam\n", "should hold lines like"),
-    ("optimizer:\tadam: 3\n", "not valid YAML"),
+    ("optimizer:\tadam: 3\n", "line 1"),
     ("\ufeffepochs: 1\n", "byte order mark"),
 ])
 def test_unreadable_parameter_file_is_named(tmp_path, content, said):
@@ -78,3 +79,8 @@ def test_overlays_and_seeds_win(project, monkeypatch):
     assert len(runs) == 24
     run = runs["04-adam-0.0001-seed-3"]
     assert (run.parameters["dataset"], run.parameters["seed"], run.parameters["optimizer"]) == ("digits", 3, "adam")
+
+
+def test_a_version_may_be_typed_as_a_number(master):
+    given = from_notebook.parameters(MASTER) | {"squeezenet_version": 1.1}
+    assert master("check_parameters").check_parameters(given).squeezenet_version == "1.1"

@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+START = 15  # seconds that a run spends beside its epochs, on two cores of a server
 EPOCH = re.compile(r"epoch (\d+)/(\d+): ([\d.]+) s, .* accuracy ([\d.]+%|nan%)")
 
 
@@ -36,31 +37,32 @@ def duration(seconds):
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def report(folder, names):
-    """One line on a whole study."""
-    states = {name: state(folder, name) for name in names}
+def report(folder, planned):
+    """One line on a whole study; planned: run name to its number of epochs, None where that is not known."""
+    states = {name: state(folder, name) for name in planned}
     count = {word: [s[0] for s in states.values()].count(word) for word in ("done", "failed", "running", "waiting")}
     line = f"{count['done']} of {len(states)} runs done"
     if count["failed"]:
         line += f", {count['failed']} failed"
     running = {name: s for name, s in states.items() if s[0] == "running"}
     for name, (_, epoch, of, _, accuracy) in running.items():
-        line += f" | {name} " + (f"epoch {epoch}/{of} {accuracy}" if epoch else "starting")
-    pace = [s[3] for s in states.values() if s[3] is not None]
-    if running and pace:
-        pace, longest = sum(pace) / len(pace), max(s[2] for s in states.values())
-        epochs_left = sum(longest - s[1] for s in states.values() if s[0] in ("running", "waiting"))
-        line += f" | about {duration(pace * epochs_left / len(running))} left"
-    return line
+        line += f" | {name} " + (f"epoch {epoch}/{of}, validation {accuracy}" if epoch else "starting")
+    paces = [s[3] for s in states.values() if s[3] is not None]
+    if running and paces:
+        longest, pace = max(s[2] for s in states.values()), sum(paces) / len(paces)
+        left = {name: (planned[name] or longest) - s[1] for name, s in states.items() if s[0] in ("running", "waiting")}
+        seconds = sum(pace * epochs + START * (not states[name][1]) for name, epochs in left.items())
+        line += f" | about {duration(seconds / len(running))} left"
+    return line if running or count["waiting"] else f"{line}, the summary is being made"
 
 
-def watch(folder, names, every=20):
+def watch(folder, planned, every=20):
     """Print the report every so many seconds, beside whatever else this process does."""
     def loop():
         """Until the process ends."""
         while True:
             time.sleep(every)
-            print(f"[{time.strftime('%H:%M:%S')}] {report(folder, names)}", file=sys.stderr, flush=True)
+            print(f"[{time.strftime('%H:%M:%S')}] {report(folder, planned)}", file=sys.stderr, flush=True)
 
     threading.Thread(target=loop, daemon=True).start()
 
@@ -69,4 +71,5 @@ if __name__ == "__main__":
     if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
         sys.exit(__doc__)
     found = Path(sys.argv[1])
-    print(report(found, sorted({p.stem for p in [*found.glob("*.ipynb"), *found.glob("logs/*.log")]} - {"summary"})))
+    names = {path.stem for path in [*found.glob("*.ipynb"), *found.glob("logs/*.log")]} - {"summary"}
+    print(report(found, dict.fromkeys(sorted(names))))

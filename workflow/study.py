@@ -36,7 +36,8 @@ class _Loader(yaml.SafeLoader):
         keys = [key.value for key, _ in node.value]
         twice = next((key for i, key in enumerate(keys) if key in keys[:i]), None)
         if twice is not None:
-            raise yaml.MarkedYAMLError(problem=f"{twice} is given twice", problem_mark=node.start_mark)
+            mark = node.value[keys.index(twice, keys.index(twice) + 1)][0].start_mark
+            raise yaml.MarkedYAMLError(problem=f"{twice} is given twice", problem_mark=mark)
         return super().construct_mapping(node, deep)
 
 
@@ -49,8 +50,10 @@ def read_parameters(path):
         raise StudyError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise StudyError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
+    except yaml.MarkedYAMLError as error:
+        raise StudyError(f"{path}, line {error.problem_mark.line + 1}: {error.problem}") from None
     except yaml.YAMLError as error:
-        raise StudyError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
+        raise StudyError(f"{path}: is not valid YAML: {error}") from None
     if text.startswith("\ufeff"):
         raise StudyError(f"{path}: begins with a byte order mark; save it as UTF-8 without BOM")
     if not isinstance(content, dict):
@@ -71,7 +74,7 @@ def plan(study, overlays=(), seeds=()):
         raise StudyError(f"params/{study}: no parameter files there. Studies: {', '.join(known)}")
     checks = from_notebook.load(MASTER, "CheckedParameters", "explain")
     defaults = from_notebook.parameters(MASTER)
-    runs, faults = {}, {}
+    runs, faults = {}, {f"{file}: rename it to .yaml": None for file in Path("params", study).glob("*.yml")}
     for file in files:
         for seed in seeds or [None]:
             layers = {}
