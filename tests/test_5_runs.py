@@ -122,7 +122,7 @@ def test_a_study_runs_skips_fails_and_recovers(project):
     assert second.returncode == 0, second.stdout
     assert (outputs / "01-good.ipynb").stat().st_mtime_ns == before
     assert "3 finished" in (outputs / "summary/index.html").read_text()
-    assert not list((outputs / "unfinished").iterdir())
+    assert not list((outputs / "unfinished").glob("*.ipynb"))
 
     (folder / "03-good.yaml").write_text(yaml.safe_dump(QUICK | {"optimizer": "adam", "seed": 6}))
     third = run(*command, folder=project)
