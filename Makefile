@@ -1,14 +1,15 @@
 # make demo       the whole study on small data, in minutes, with its page
 # make reproduce  the paper's study on MNIST: hours on a CPU
 # make test       the tests
-# Each sets everything up first, in .venv. `make lab` opens the notebooks, `make lock` renews requirements.txt.
+# Each sets everything up first, in .venv. `make lab` opens the notebooks, `make lock` renews requirements.txt,
+# `make report` makes everything again that is derived from the official runs.
 
 PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo reproduce test lab lock
+.PHONY: demo reproduce test lab report lock
 
 demo: $(VENV)/ready
 	snakemake --quiet rules --config overlay=params/demo.yaml
@@ -21,6 +22,18 @@ test: $(VENV)/ready
 
 lab: $(VENV)/ready
 	jupyter lab
+
+OFFICIAL := outputs/reference
+PAPERMILL := papermill --no-progress-bar --log-level ERROR
+report: $(VENV)/ready
+	mkdir -p $(addsuffix /summary,$(OFFICIAL) $(OFFICIAL)/seeds $(OFFICIAL)/readings)
+	$(PAPERMILL) notebooks/summary.ipynb $(OFFICIAL)/summary/summary.ipynb -p results $(OFFICIAL) -p params params/paper
+	for study in seeds readings; do $(PAPERMILL) notebooks/summary.ipynb $(OFFICIAL)/$$study/summary/summary.ipynb \
+	  -p results $(OFFICIAL)/$$study -p params params/$$study || exit 1; done
+	$(PAPERMILL) notebooks/verdicts.ipynb $(OFFICIAL)/summary/verdicts.ipynb
+	$(PAPERMILL) notebooks/paper_audit.ipynb $(OFFICIAL)/summary/paper_audit.ipynb -p findings_path $(OFFICIAL)/summary/findings.csv
+	python workflow/manifest.py $(OFFICIAL)
+	python workflow/stamp.py README.md
 
 lock: $(VENV)/ready
 	python -m pip install --quiet uv==0.13.9
