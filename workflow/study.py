@@ -1,10 +1,11 @@
 """From a folder of parameter files to the runs of a study, every parameter checked before any run starts."""
 
+import difflib
 import functools
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
 import from_notebook
@@ -13,6 +14,8 @@ PROJECT = Path(__file__).parent.parent
 MASTER = "notebooks/squeezenet_mnist.ipynb"
 SUMMARY = "notebooks/summary.ipynb"
 PLACES = {"data_path", "weights_path"}  # where files lie: not part of what a run computes
+
+OPTIONS = {"study", "overlay", "seeds", "name", "progress"}  # what the batch understands after --config
 
 
 class StudyError(Exception):
@@ -28,37 +31,18 @@ class Run:
     parameters: dict
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, which here refuses a key that is given twice."""
-
-    def construct_mapping(self, node, deep=False):
-        """Build a dict; PyYAML's own would let the last of two equal keys win."""
-        keys = [key.value for key, _ in node.value]
-        twice = next((key for i, key in enumerate(keys) if key in keys[:i]), None)
-        if twice is not None:
-            mark = node.value[keys.index(twice, keys.index(twice) + 1)][0].start_mark
-            raise yaml.MarkedYAMLError(problem=f"{twice} is given twice", problem_mark=mark)
-        return super().construct_mapping(node, deep)
+@functools.cache
+def _checks():
+    """The master notebook's definition of what a run may be told, and of how a parameter file is read."""
+    return from_notebook.load(PROJECT / MASTER, "CheckedParameters", "explain", "read_parameter_file", "RunError")
 
 
 def read_parameters(path):
     """The parameters in a YAML file, name to value. Raises StudyError where it is not a readable list of them."""
     try:
-        text = Path(path).read_bytes().decode("utf-8")
-        content = yaml.load(text, _Loader)
-    except OSError as error:
-        raise StudyError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise StudyError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
-    except yaml.MarkedYAMLError as error:
-        raise StudyError(f"{path}, line {error.problem_mark.line + 1}: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise StudyError(f"{path}: is not valid YAML: {error}") from None
-    if text.startswith("\ufeff"):
-        raise StudyError(f"{path}: begins with a byte order mark; save it as UTF-8 without BOM")
-    if not isinstance(content, dict):
-        raise StudyError(f"{path}: should hold lines like 'optimizer: adam', one a parameter")
-    return content
+        return _checks().read_parameter_file(path)
+    except _checks().RunError as error:
+        raise StudyError(str(error)) from None
 
 
 def plan(study, overlays=(), seeds=()):
@@ -72,7 +56,7 @@ def plan(study, overlays=(), seeds=()):
     if not files:
         known = sorted(folder.name for folder in Path("params").glob("*/"))
         raise StudyError(f"params/{study}: no parameter files there. Studies: {', '.join(known)}")
-    checks = from_notebook.load(MASTER, "CheckedParameters", "explain")
+    checks = _checks()
     defaults = from_notebook.parameters(MASTER)
     runs, faults = {}, {f"{file}: rename it to .yaml": None for file in Path("params", study).glob("*.yml")}
     for file in files:
@@ -128,3 +112,27 @@ def refuse_mixture(runs, folder):
             f"{folder} holds other runs under these names\n  " + "\n  ".join(faults)
             + "\n  to do: choose another folder with --config name=…, or move these files away"
         )
+
+
+def refuse_options(config):
+    """Raise StudyError where the batch was given an option after --config that it does not know."""
+    for name in set(config) - OPTIONS:
+        near = difflib.get_close_matches(name, OPTIONS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(OPTIONS))}"
+        raise StudyError(f"--config {name}=…: no such option: {hint}")
+
+
+def refuse_path(**names):
+    """Raise StudyError where a name given to the batch leads out of its folder."""
+    for what, name in names.items():
+        if not name or Path(name).is_absolute() or ".." in Path(name).parts:
+            raise StudyError(f"{what}={name}: should be the name of a folder, without '..' and not beginning with '/'")
+
+
+def refuse_unwritable(folder):
+    """Raise StudyError where nothing can be written into a folder, or where it cannot be made."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise StudyError(f"{folder}: cannot be written ({error.strerror}): choose another with --config name=…") from None
