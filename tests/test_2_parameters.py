@@ -1,35 +1,105 @@
 """Wrong parameters are refused, with the name, the value and the fix."""
 
+import json
+
+import jsonschema
+import nbformat
 import pytest
-from conftest import MASTER
+import wrong_inputs
+import yaml
+from conftest import MASTER, PROJECT, run
 
 import from_notebook
+import schema
 import study
 
-WRONG = [
-    ({"optimizer": "Adm"}, ["optimizer = 'Adm'", "'adam', 'rmsprop' or 'sgd'", "did you mean 'adam'"]),
-    ({"learning_rate": "1e-4"}, ["learning_rate = '1e-4'", "without quotes and as 0.0001"]),
-    ({"learning_rate": float("nan")}, ["learning_rate = nan", "finite"]),
-    ({"learning_rate": -0.1}, ["learning_rate = -0.1", "greater than 0"]),
-    ({"epochs": True}, ["epochs = True (bool)", "valid integer"]),
-    ({"epochs": 2.5}, ["epochs = 2.5"]),
-    ({"seed": 2**32}, ["seed = 4294967296", "less than 4294967296"]),
-    ({"lerning_rate": 0.1}, ["lerning_rate is not a parameter", "did you mean learning_rate"]),
-    ({"squeezenet_version": 1.2}, ["squeezenet_version = '1.2'", "'1.0' or '1.1'"]),
-    ({"epochs": "3"}, ["epochs = '3' (str)", "write it without quotes"]),
-    ({"momentum": 0.9}, ["momentum = 0.9", "adam"]),
-    ({"weights_path": "no-such-folder/a.weights.h5"}, ["weights_path", "does not exist"]),
-    ({"weights_path": "model.h5"}, ["weights_path = 'model.h5'"]),
-]
+
+@pytest.fixture
+def wrong_study(project, monkeypatch):
+    """A project whose study `wrong` has each wrong parameter file."""
+    monkeypatch.chdir(project)
+    (project / "params/wrong").mkdir()
+    for name, (content, *_) in wrong_inputs.FILES.items():
+        content = content.encode() if isinstance(content, str) else content
+        (project / f"params/wrong/{name}.yaml").write_bytes(content)
+    return project
 
 
-@pytest.mark.parametrize("change, said", WRONG, ids=lambda value: str(value)[:40])
-def test_wrong_value_is_explained(master, change, said):
-    notebook = master("check_parameters", "RunError")
-    with pytest.raises(notebook.RunError) as error:
-        notebook.check_parameters(from_notebook.parameters(MASTER) | change)
-    for words in said:
-        assert words in str(error.value)
+def test_each_wrong_file_is_refused_with_file_key_and_fix(wrong_study):
+    """All at once, in one message, one line (or two) a file."""
+    with pytest.raises(study.StudyError) as error:
+        study.plan("wrong")
+    text = str(error.value)
+    assert len(wrong_inputs.FILES) >= 40 and not (wrong_study / "pwned").exists()
+    for name, (_, words, _) in wrong_inputs.FILES.items():
+        said = " ".join(line for line in text.splitlines() if f"params/wrong/{name}.yaml" in line)
+        assert all(word in said for word in words), (name, said)
+
+
+def test_the_batch_refuses_them_before_any_run(wrong_study):
+    done = run("snakemake", "--config", "study=wrong", folder=wrong_study)
+    assert done.returncode != 0 and "Traceback" not in done.stdout
+    assert all(f"params/wrong/{name}.yaml" in done.stdout for name in wrong_inputs.FILES)
+    assert not (wrong_study / "outputs").exists() and not (wrong_study / "pwned").exists()
+
+
+@pytest.mark.parametrize("words, said", wrong_inputs.BATCH, ids=lambda value: " ".join(value)[:40])
+def test_the_batch_refuses_a_wrong_option(project, words, said):
+    done = run("snakemake", "--config", *words, folder=project)
+    assert done.returncode != 0 and "Traceback" not in done.stdout and not (project / "outputs").exists()
+    assert all(word in done.stdout for word in said), done.stdout
+
+
+@pytest.mark.parametrize("name", ["epochs-true", "name-is-statements", "name-twice", "empty"])
+def test_plain_papermill_refuses_a_wrong_file(project, name):
+    papermill_refuses(project, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", wrong_inputs.FILES)
+def test_plain_papermill_refuses_every_wrong_file(project, name):
+    papermill_refuses(project, name)
+
+
+def papermill_refuses(project, name):
+    """papermill, given a wrong file, ends before Keras is imported, with our words where it got as far as the notebook."""
+    content, words, _ = wrong_inputs.FILES[name]
+    (project / "wrong.yaml").write_bytes(content.encode() if isinstance(content, str) else content)
+    said = refused_by_papermill(project, "-f", "wrong.yaml")
+    assert name in wrong_inputs.OWN_WORDS or all(word in said for word in [*words, "wrong.yaml"]), said
+    assert not (project / "pwned").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options, words", wrong_inputs.PAPERMILL, ids=lambda value: " ".join(value)[:40])
+def test_plain_papermill_refuses_a_wrong_option(project, options, words):
+    said = refused_by_papermill(project, *options, keras=options[1] == "data_path")
+    assert all(word in said for word in words), said
+
+
+def refused_by_papermill(project, *options, keras=False):
+    """Run papermill with these options, which must fail before Keras is imported (or the data loaded); what it printed."""
+    done = run("papermill", "notebooks/squeezenet_mnist.ipynb", "out.ipynb", *options, "--no-progress-bar", folder=project)
+    assert done.returncode != 0, done.stdout
+    if (project / "out.ipynb").exists():
+        executed = [c.source for c in nbformat.read(project / "out.ipynb", 4).cells if c.get("execution_count")]
+        assert not any(("train_epoch" if keras else "import keras") in source for source in executed)
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", [name for name, case in wrong_inputs.FILES.items() if case[2]])
+def test_editors_see_the_fault_too(name):
+    validator = jsonschema.Draft202012Validator(json.loads((PROJECT / schema.SCHEMA).read_text()))
+    assert list(validator.iter_errors(yaml.safe_load(wrong_inputs.FILES[name][0]) | {})), name
+
+
+def test_the_schema_is_the_notebooks_and_accepts_our_files():
+    assert (PROJECT / schema.SCHEMA).read_text() == schema.text(), "run: python workflow/schema.py"
+    validator = jsonschema.Draft202012Validator(schema.schema())
+    for path in (PROJECT / "params").rglob("*.yaml"):
+        validator.validate(yaml.safe_load(path.read_text()))
+        named = path.read_text().splitlines()[0].removeprefix("# yaml-language-server: $schema=")
+        assert (path.parent / named).resolve() == PROJECT / schema.SCHEMA
 
 
 def test_all_faults_are_reported_at_once(master):
@@ -46,21 +116,6 @@ def test_existing_weights_are_not_overwritten(master, tmp_path):
     with pytest.raises(notebook.RunError, match="exists already"):
         notebook.check_parameters(from_notebook.parameters(MASTER) | {"weights_path": str(mine)})
     assert mine.read_text() == "mine"
-
-
-@pytest.mark.parametrize("content, said", [
-    ("epochs: 1\nepochs: 2\n", "line 2: epochs is given twice"),
-    ("", "should hold lines like"),
-    ("- adam\n", "should hold lines like"),
-    ("optimizer:\tadam: 3\n", "line 1"),
-    ("\ufeffepochs: 1\n", "byte order mark"),
-])
-def test_unreadable_parameter_file_is_named(tmp_path, content, said):
-    path = tmp_path / "run.yaml"
-    path.write_text(content, encoding="utf-8")
-    with pytest.raises(study.StudyError, match=said) as error:
-        study.read_parameters(path)
-    assert str(path) in str(error.value)
 
 
 def test_plan_names_the_file_of_each_fault(project, monkeypatch):
