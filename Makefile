@@ -1,6 +1,7 @@
 # make demo       the whole study on small data, in minutes, with its page
 # make reproduce  the paper's study on MNIST: hours on a CPU
 # make test       the tests
+# make faults     the slow tests too: every wrong input, processes killed, disks full (half an hour)
 # Each sets everything up first, in .venv. `make lab` opens the notebooks, `make lock` renews requirements.txt,
 # `make report` makes everything again that is derived from the official runs.
 
@@ -9,7 +10,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo reproduce test lab report lock
+.PHONY: demo reproduce test faults lab report lock
 
 demo: $(VENV)/ready
 	snakemake --quiet rules --config overlay=params/demo.yaml
@@ -19,6 +20,11 @@ reproduce: $(VENV)/ready
 
 test: $(VENV)/ready
 	python -m pytest tests
+
+faults: $(VENV)/ready
+	mkdir -p outputs/tests
+	python -m pytest tests -m "slow or not slow" --junitxml outputs/tests/all.xml
+	python workflow/trust.py outputs/tests/all.xml > outputs/tests/trust.csv
 
 lab: $(VENV)/ready
 	jupyter lab

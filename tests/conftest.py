@@ -42,6 +42,12 @@ def project(tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def count(record_property):
+    """Count what a test has shown, for the README's table: count("faults injected")."""
+    return lambda what, n=1: record_property(what, n)
+
+
 def run(*command, folder, **environment):
     """Run a command in a folder; return the finished process, its output as text in .stdout."""
     bin_folder = Path(sys.executable).parent

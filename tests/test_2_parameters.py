@@ -36,18 +36,20 @@ def test_each_wrong_file_is_refused_with_file_key_and_fix(wrong_study):
         assert all(word in said for word in words), (name, said)
 
 
-def test_the_batch_refuses_them_before_any_run(wrong_study):
+def test_the_batch_refuses_them_before_any_run(wrong_study, count):
     done = run("snakemake", "--config", "study=wrong", folder=wrong_study)
     assert done.returncode != 0 and "Traceback" not in done.stdout
     assert all(f"params/wrong/{name}.yaml" in done.stdout for name in wrong_inputs.FILES)
     assert not (wrong_study / "outputs").exists() and not (wrong_study / "pwned").exists()
+    count("wrong parameter files, refused by the batch before any run", len(wrong_inputs.FILES))
 
 
 @pytest.mark.parametrize("words, said", wrong_inputs.BATCH, ids=lambda value: " ".join(value)[:40])
-def test_the_batch_refuses_a_wrong_option(project, words, said):
+def test_the_batch_refuses_a_wrong_option(project, words, said, count):
     done = run("snakemake", "--config", *words, folder=project)
     assert done.returncode != 0 and "Traceback" not in done.stdout and not (project / "outputs").exists()
     assert all(word in done.stdout for word in said), done.stdout
+    count("wrong command lines, refused")
 
 
 @pytest.mark.parametrize("name", ["epochs-true", "name-is-statements", "name-twice", "empty"])
@@ -57,8 +59,11 @@ def test_plain_papermill_refuses_a_wrong_file(project, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", wrong_inputs.FILES)
-def test_plain_papermill_refuses_every_wrong_file(project, name):
+def test_plain_papermill_refuses_every_wrong_file(project, name, count):
     papermill_refuses(project, name)
+    count("wrong parameter files, refused by plain papermill before training")
+    if name in wrong_inputs.OWN_WORDS:
+        count("of these, those that papermill itself cannot read, in its words")
 
 
 def papermill_refuses(project, name):
@@ -72,9 +77,10 @@ def papermill_refuses(project, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options, words", wrong_inputs.PAPERMILL, ids=lambda value: " ".join(value)[:40])
-def test_plain_papermill_refuses_a_wrong_option(project, options, words):
+def test_plain_papermill_refuses_a_wrong_option(project, options, words, count):
     said = refused_by_papermill(project, *options, keras=options[1] == "data_path")
     assert all(word in said for word in words), said
+    count("wrong command lines, refused")
 
 
 def refused_by_papermill(project, *options, keras=False):

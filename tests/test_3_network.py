@@ -20,7 +20,7 @@ def test_mnist_is_loaded_and_verified(master, mnist_path):
     assert np.bincount(arrays["y_test"]).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
 
-def test_one_changed_pixel_is_noticed(master, mnist_path, tmp_path):
+def test_one_changed_pixel_is_noticed(master, mnist_path, tmp_path, count):
     notebook = master("load_mnist", "RunError")
     arrays = dict(np.load(mnist_path))
     arrays["x_test"][5000, 14, 14] ^= 1
@@ -29,10 +29,11 @@ def test_one_changed_pixel_is_noticed(master, mnist_path, tmp_path):
     with pytest.raises(notebook.RunError, match="x_test differ"):
         notebook.load_mnist(str(tmp_path / "mnist.npz"))
     assert (tmp_path / "mnist.npz").read_bytes() == before
+    count("broken, changed or missing MNIST files, refused and left as they were")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 truncated", b"no archive at all"])
-def test_broken_mnist_is_refused_and_kept(master, tmp_path, monkeypatch, content):
+def test_broken_mnist_is_refused_and_kept(master, tmp_path, monkeypatch, content, count):
     """A broken file in Keras' cache: no silent download in its place, and the file stays as it is."""
     notebook = master("load_mnist", "RunError")
     cache = tmp_path / "datasets" / "mnist.npz"
@@ -44,17 +45,19 @@ def test_broken_mnist_is_refused_and_kept(master, tmp_path, monkeypatch, content
         notebook.load_mnist()
     assert str(cache) in str(error.value) and "digits" in str(error.value)
     assert cache.read_bytes() == content
+    count("broken, changed or missing MNIST files, refused and left as they were")
 
 
-def test_pickled_mnist_is_refused(master, tmp_path):
+def test_pickled_mnist_is_refused(master, tmp_path, count):
     notebook = master("load_mnist", "RunError")
     names = ("x_train", "y_train", "x_test", "y_test")
     np.savez(tmp_path / "mnist.npz", **{name: np.array([{"a": 1}], dtype=object) for name in names})
     with pytest.raises(notebook.RunError, match="allow_pickle"):
         notebook.load_mnist(str(tmp_path / "mnist.npz"))
+    count("broken, changed or missing MNIST files, refused and left as they were")
 
 
-def test_without_mnist_the_places_tried_are_named(master, tmp_path, monkeypatch):
+def test_without_mnist_the_places_tried_are_named(master, tmp_path, monkeypatch, count):
     notebook = master("load_mnist", "RunError")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.delenv("MNIST_NPZ", raising=False)
@@ -63,6 +66,7 @@ def test_without_mnist_the_places_tried_are_named(master, tmp_path, monkeypatch)
         notebook.load_mnist()
     assert str(tmp_path) in str(error.value) and "127.0.0.1:9" in str(error.value)
     assert not list(tmp_path.rglob("*.npz*"))
+    count("broken, changed or missing MNIST files, refused and left as they were")
 
 
 def test_a_download_is_verified_and_kept(master, mnist_path, tmp_path, monkeypatch):
@@ -73,6 +77,33 @@ def test_a_download_is_verified_and_kept(master, mnist_path, tmp_path, monkeypat
         monkeypatch.setitem(function.__globals__, "mnist_url", mnist_path.as_uri())
     assert len(notebook.load_mnist()["x_train"]) == 60000
     assert [path.name for path in (tmp_path / "datasets").iterdir()] == ["mnist.npz"]
+
+
+def test_a_cache_that_cannot_be_written_does_not_stop_a_run(master, mnist_path, tmp_path, monkeypatch, capsys):
+    notebook = master("load_mnist", "download_mnist")
+    (tmp_path / "taken").write_text("a file where the folder should be")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "taken"))
+    monkeypatch.delenv("MNIST_NPZ", raising=False)
+    for function in (notebook.load_mnist, notebook.download_mnist):
+        monkeypatch.setitem(function.__globals__, "mnist_url", mnist_path.as_uri())
+    assert notebook.load_mnist()["x_test"].shape == (10000, 28, 28)
+    assert "not kept in mnist.npz" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("change", ["shape", "missing"])
+def test_mnist_of_another_shape_is_refused(master, mnist_path, tmp_path, change, count):
+    notebook = master("load_mnist", "RunError")
+    arrays = dict(np.load(mnist_path))
+    if change == "shape":
+        arrays["x_test"] = arrays["x_test"][:9999]
+    else:
+        del arrays["y_test"]
+    np.savez(tmp_path / "mnist.npz", **arrays)
+    before = (tmp_path / "mnist.npz").read_bytes()
+    with pytest.raises(notebook.RunError, match="x_test differ" if change == "shape" else "not a readable mnist.npz"):
+        notebook.load_mnist(str(tmp_path / "mnist.npz"))
+    assert (tmp_path / "mnist.npz").read_bytes() == before
+    count("broken, changed or missing MNIST files, refused and left as they were")
 
 
 def test_digits_keep_scikit_learns_values(master):

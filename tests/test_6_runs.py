@@ -60,9 +60,10 @@ def test_the_saved_weights_give_the_recorded_predictions(learned, master):
     assert (folder / "net.weights.h5").stat().st_size < 4e6
 
 
-def test_a_repetition_is_equal_to_the_bit(tmp_path):
+def test_a_repetition_is_equal_to_the_bit(tmp_path, count):
     records = [study.read_record(execute(tmp_path, QUICK, name)[1]) for name in ("a.ipynb", "b.ipynb")]
     assert records[0]["digests"] == records[1]["digests"]
+    count("repetitions compared, equal to the bit")
     other = study.read_record(execute(tmp_path, QUICK | {"seed": 1}, "c.ipynb")[1])
     assert other["digests"]["data"] == records[0]["digests"]["data"]
     assert other["digests"]["initial_weights"] != records[0]["digests"]["initial_weights"]

@@ -25,6 +25,7 @@ import study
 
 RUN = {"dataset": "digits", "optimizer": "adam", "batch_size": 50, "epochs": 2, "train_limit": 200}
 COMMAND = ["snakemake", "--config", "study=mini"]
+SURVIVED = "faults injected: no false result, nothing finished lost, the study completed by the same command"
 PARTS = ("notebooks", "params", "paper", "workflow")
 
 
@@ -117,19 +118,20 @@ def assert_nothing_passes_for_a_result(folder, before):
     assert finished_files(folder) == before and len(before) == 2
 
 
-def assert_one_command_finishes(folder, undisturbed, before):
+def assert_one_command_finishes(folder, undisturbed, before, count):
     """The same command again: all is there, equal to the bit to a study that nothing disturbed."""
     done = run(*COMMAND, folder=folder)
     assert done.returncode == 0, done.stdout
-    assert_as_undisturbed(folder, undisturbed)
+    assert_as_undisturbed(folder, undisturbed, count)
     assert finished_files(folder) == before
 
 
-def assert_as_undisturbed(folder, undisturbed):
+def assert_as_undisturbed(folder, undisturbed, count):
     """Both runs are finished with the digests of the undisturbed study."""
     for name in ("01-first", "02-second"):
         ours, theirs = (study.read_record(outputs / f"{name}.ipynb") for outputs in (folder / "outputs/mini", undisturbed))
         assert ours["digests"] == theirs["digests"], name
+    count("repetitions compared, equal to the bit")  # the first run may be a copy
     assert not list((folder / "outputs/mini/unfinished").glob("*.ipynb"))
 
 
@@ -157,7 +159,7 @@ def kill_at(folder, line):
 @pytest.mark.parametrize("moment", [
     pytest.param("in-an-epoch"), *(pytest.param(m, marks=pytest.mark.slow) for m in MOMENTS if m != "in-an-epoch")
 ])
-def test_the_kernel_is_killed(mini, undisturbed, moment):
+def test_the_kernel_is_killed(mini, undisturbed, moment, count):
     kill_at(mini, MOMENTS[moment])
     before = finished_files(mini)
     done = run(*COMMAND, folder=mini)
@@ -165,7 +167,8 @@ def test_the_kernel_is_killed(mini, undisturbed, moment):
     assert "the kernel died" in log(mini) and "reached" in log(mini)
     assert_nothing_passes_for_a_result(mini, before)
     (mini / "armed").unlink()
-    assert_one_command_finishes(mini, undisturbed, before)
+    assert_one_command_finishes(mini, undisturbed, before, count)
+    count(SURVIVED)
 
 
 def in_training(mini):
@@ -177,7 +180,7 @@ def in_training(mini):
 
 
 @pytest.mark.slow
-def test_papermill_is_killed(mini, undisturbed):
+def test_papermill_is_killed(mini, undisturbed, count):
     before, wait = finished_files(mini), in_training(mini)
     batch = start(mini)
     wait()
@@ -188,11 +191,12 @@ def test_papermill_is_killed(mini, undisturbed):
     assert_nothing_passes_for_a_result(mini, before)
     wait_for(lambda: not processes(mini, "ipykernel"), "the orphaned kernel to end")
     (mini / "armed").unlink()
-    assert_one_command_finishes(mini, undisturbed, before)
+    assert_one_command_finishes(mini, undisturbed, before, count)
+    count(SURVIVED)
 
 
 @pytest.mark.slow
-def test_snakemake_is_killed_and_its_orphan_goes_on(mini, undisturbed):
+def test_snakemake_is_killed_and_its_orphan_goes_on(mini, undisturbed, count):
     """The orphan is neither disturbed nor doubled: the same command waits for it and takes its result."""
     before, wait = finished_files(mini), in_training(mini)
     path = mini / study.MASTER
@@ -208,12 +212,13 @@ def test_snakemake_is_killed_and_its_orphan_goes_on(mini, undisturbed):
     assert orphan.is_running() and len(processes(mini, "ipykernel")) == 1
     (mini / "armed").unlink()
     assert second.wait(180) == 0, log(mini)
-    assert_as_undisturbed(mini, undisturbed)
+    assert_as_undisturbed(mini, undisturbed, count)
     assert finished_files(mini) == before
+    count(SURVIVED)
 
 
 @pytest.mark.slow
-def test_ctrl_c(mini, undisturbed):
+def test_ctrl_c(mini, undisturbed, count):
     before, wait = finished_files(mini), in_training(mini)
     batch = start(mini)
     wait()
@@ -223,11 +228,12 @@ def test_ctrl_c(mini, undisturbed):
     assert_nothing_passes_for_a_result(mini, before)
     wait_for(lambda: not processes(mini, "ipykernel"), "the kernel to end")
     (mini / "armed").unlink()
-    assert_one_command_finishes(mini, undisturbed, before)
+    assert_one_command_finishes(mini, undisturbed, before, count)
+    count(SURVIVED)
 
 
 @pytest.mark.slow
-def test_sigterm_to_all(mini, undisturbed):
+def test_sigterm_to_all(mini, undisturbed, count):
     """As a machine that shuts down, or a scheduler whose time is over."""
     before, wait = finished_files(mini), in_training(mini)
     batch = start(mini)
@@ -238,11 +244,12 @@ def test_sigterm_to_all(mini, undisturbed):
     assert_nothing_passes_for_a_result(mini, before)
     wait_for(lambda: not processes(mini, "ipykernel"), "the kernel to end")
     (mini / "armed").unlink()
-    assert_one_command_finishes(mini, undisturbed, before)
+    assert_one_command_finishes(mini, undisturbed, before, count)
+    count(SURVIVED)
 
 
 @pytest.mark.slow
-def test_a_cell_takes_too_long(mini):
+def test_a_cell_takes_too_long(mini, count):
     """papermill's own timeout leaves a notebook that looks complete; the summary does not take it for a result."""
     in_training(mini)
     done = run(
@@ -251,6 +258,7 @@ def test_a_cell_takes_too_long(mini):
     )
     assert done.returncode != 0 and "timed out" in done.stdout.lower()
     assert states(mini)["02-second"] not in ("finished", "diverged")
+    count(SURVIVED)
 
 
 def small_files(limit):
@@ -260,17 +268,18 @@ def small_files(limit):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("limit, what", [(2_000_000, "weights"), (60_000, "notebook")])
-def test_the_disk_is_full(mini, undisturbed, limit, what):
+def test_the_disk_is_full(mini, undisturbed, limit, what, count):
     before = finished_files(mini)
     batch = start(mini, preexec_fn=small_files(limit))
     assert batch.wait(180) != 0
     assert "02-second: a file became larger than is allowed here" in log(mini), log(mini)
     assert_nothing_passes_for_a_result(mini, before)
-    assert_one_command_finishes(mini, undisturbed, before)
+    assert_one_command_finishes(mini, undisturbed, before, count)
+    count(SURVIVED)
 
 
 @pytest.mark.slow
-def test_a_small_disk_is_full(mini, undisturbed):
+def test_a_small_disk_is_full(mini, undisturbed, count):
     """A file system of 2 MB in the place of the folder for what is unfinished."""
     before, place = finished_files(mini), mini / "outputs/mini/unfinished"
     place.mkdir()
@@ -282,7 +291,8 @@ def test_a_small_disk_is_full(mini, undisturbed):
         assert_nothing_passes_for_a_result(mini, before)
     finally:
         subprocess.run(["umount", place], check=True)
-    assert_one_command_finishes(mini, undisturbed, before)
+    assert_one_command_finishes(mini, undisturbed, before, count)
+    count(SURVIVED)
 
 
 def no_privilege():
@@ -291,7 +301,7 @@ def no_privilege():
         ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
 
 
-def test_a_read_only_output_folder(mini, undisturbed):
+def test_a_read_only_output_folder(mini, undisturbed, count):
     before, place = finished_files(mini), mini / "outputs/mini"
     place.chmod(0o555)
     try:
@@ -301,10 +311,11 @@ def test_a_read_only_output_folder(mini, undisturbed):
         assert_nothing_passes_for_a_result(mini, before)
     finally:
         place.chmod(0o755)
+    count(SURVIVED)
 
 
 @pytest.mark.slow
-def test_two_batches_at_once(mini, undisturbed):
+def test_two_batches_at_once(mini, undisturbed, count):
     (mini / "outputs/mini/01-first.ipynb").unlink()
     (mini / "outputs/mini/01-first.weights.h5").unlink()
     first = start(mini)
@@ -316,22 +327,25 @@ def test_two_batches_at_once(mini, undisturbed):
         time.sleep(0.5)
     assert (first.returncode, second.returncode) == (0, 0), log(mini)
     assert most <= 3  # two runs and a summary, nothing doubled
-    assert_as_undisturbed(mini, undisturbed)
+    assert_as_undisturbed(mini, undisturbed, count)
+    count(SURVIVED)
 
 
 @pytest.mark.slow
-def test_a_path_with_spaces_and_letters_beyond_ascii(tmp_path, undisturbed):
+def test_a_path_with_spaces_and_letters_beyond_ascii(tmp_path, undisturbed, count):
     folder = with_first_run(make_project(tmp_path / "Übung 1 – 数字"), undisturbed)
     before = finished_files(folder)
-    assert_one_command_finishes(folder, undisturbed, before)
+    assert_one_command_finishes(folder, undisturbed, before, count)
+    count(SURVIVED)
 
 
 @pytest.mark.slow
-def test_settings_in_the_home_folder_change_nothing(mini, undisturbed, tmp_path):
+def test_settings_in_the_home_folder_change_nothing(mini, undisturbed, tmp_path, count):
     (tmp_path / "keras").mkdir()
     hostile = {"floatx": "float16", "epsilon": 0.1, "backend": "jax", "image_data_format": "channels_first"}
     (tmp_path / "keras/keras.json").write_text(json.dumps(hostile))
     environment = {"KERAS_HOME": str(tmp_path / "keras"), "KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "1", "KERAS_BACKEND": "torch"}
     batch = start(mini, environment=environment)
     assert batch.wait(180) == 0, log(mini)
-    assert_as_undisturbed(mini, undisturbed)
+    assert_as_undisturbed(mini, undisturbed, count)
+    count(SURVIVED)
