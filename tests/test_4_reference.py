@@ -1,6 +1,7 @@
 """The official results: complete, consistent with their files, and what the README and the verdicts say of them."""
 
 import hashlib
+import re
 import shutil
 
 import numpy as np
@@ -17,7 +18,7 @@ import stamp
 
 REFERENCE = PROJECT / "outputs/reference"
 MANIFEST = pd.read_csv(REFERENCE / manifest.NAME, keep_default_na=False).set_index("file")
-RUNS = list(MANIFEST.index[MANIFEST["parameters"].ne("")])
+RUNS = list(MANIFEST.index[MANIFEST["commit"].ne("")])
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,42 @@ def test_the_committed_weights_are_the_recorded_ones(master):
         record = study.read_record(path.with_name(path.name.replace(".weights.h5", ".ipynb")))
         assert notebook.digest(*model.get_weights()) == record["digests"]["weights"][-1]
         assert path.stat().st_size < 4e6
+
+
+@pytest.mark.parametrize("stage, words", [
+    (("data", "x_test"), "data (x_test)"), (("initial_weights",), "initial weights"),
+    (("order", 6), "order of the images in epoch 7"), (("weights", 6), "weights after epoch 7"),
+    (("predictions",), "predictions"), (None, None),
+])
+def test_the_first_stage_that_differs_is_named(tmp_path, stage, words):
+    from test_5_summary import result, write
+
+    record = study.read_record(REFERENCE / "11-sgd-0.001.ipynb")
+    paths = [tmp_path / "a.ipynb", tmp_path / "b.ipynb"]
+    write(paths[0], result(record))
+    place = record["digests"]
+    for key in (stage or ())[:-1]:
+        place = place[key]
+    if stage:
+        place[stage[-1]] = "0" * 64
+    write(paths[1], result(record))
+    done = run("python", PROJECT / "workflow/compare.py", *paths, folder=tmp_path)
+    assert (done.returncode, f"they part at: {words}" in done.stdout) == ((1, True) if stage else (0, False)), done.stdout
+    assert stage or "equal to the bit in all 66 stages" in done.stdout
+
+
+def test_what_is_published_names_no_user_and_no_place_on_a_machine():
+    for path in [*REFERENCE.rglob("*.*"), *(PROJECT / "params").rglob("*.yaml"), *(PROJECT / "notebooks").glob("*")]:
+        if path.suffix in (".ipynb", ".csv", ".txt", ".md", ".html", ".yaml", ".svg", ".tex"):
+            found = re.findall(r"(?<![\w.:/])/(?:root|home|Users|work|tmp|opt|usr)/\S{0,40}", path.read_text(encoding="utf-8"))
+            assert not found, (path, found[:3])
+
+
+def test_nothing_that_is_loaded_can_carry_code():
+    """No pickle, no model files, no YAML but by its safe loader, in notebooks and scripts."""
+    risky = r"allow_pickle=True|import pickle|joblib|load_model|yaml\.load\(|unsafe_load|full_load|\beval\("
+    for path in [*(PROJECT / "notebooks").glob("*.ipynb"), *(PROJECT / "workflow").glob("*")]:
+        assert path.is_dir() or not re.search(risky, path.read_text(encoding="utf-8")), path
 
 
 def test_the_readme_says_what_the_files_say(monkeypatch):

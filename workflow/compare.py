@@ -1,13 +1,16 @@
 """Say whether two executed notebooks computed the same, and if not, where they part.
 
     python workflow/compare.py outputs/reference/04-adam-0.0001.ipynb outputs/paper/04-adam-0.0001.ipynb
+    python workflow/compare.py --csv FIRST.ipynb OTHER.ipynb …    a table: each of the others against the first
 
 Compares the chains of digests in the result records, stage by stage: data, initial weights, then for each epoch the
 order of the images and the weights after it, then the predictions. Where one run has fewer epochs, only those that both
 have are compared. Exit code 0: equal in all that was compared; 1: they differ; 2: no result to compare.
 """
 
+import csv
 import sys
+from pathlib import Path
 
 from study import read_record
 
@@ -59,15 +62,40 @@ def report(a, b):
     return False, lines
 
 
+def table(paths):
+    """Each record but the first against the first: one dict of texts a record."""
+    first, *others = (read_record(path) for path in paths)
+    for path, other in zip(paths[1:], others):
+        stage, _ = first_difference(first, other)
+        last = min(len(first["history"]), len(other["history"])) - 1
+        both = [record["history"][last]["val_accuracy"] for record in (first, other)]
+        same = ""
+        if len(first["history"]) == len(other["history"]):
+            same = f"{sum(map(str.__eq__, first['predictions'], other['predictions'])) / len(first['predictions']):.2%}"
+        yield {
+            "compared with": f"{Path(paths[0]).parent.name}/{Path(paths[0]).stem}",
+            "run": f"{Path(path).parent.name}/{Path(path).stem}", "processor": other["environment"]["cpu"],
+            "they part at": stage or "nowhere: equal to the bit", "epochs compared": last + 1,
+            "difference in validation accuracy (points)": f"{100 * (both[1] - both[0]):+.2f}",
+            "same answer to test images": same,
+        }
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    as_table, paths = "--csv" in sys.argv, [word for word in sys.argv[1:] if word != "--csv"]
+    if len(paths) < 2 or len(paths) > 2 and not as_table:
         print(__doc__, file=sys.stderr)
         sys.exit(2)
-    records = [read_record(path) for path in sys.argv[1:]]
-    for path, record in zip(sys.argv[1:], records):
-        if record is None:
+    for path in paths:
+        if read_record(path) is None:
             print(f"{path}: holds no result record; is it an executed notebook of a run that ended?", file=sys.stderr)
             sys.exit(2)
-    equal, lines = report(*records)
+    if as_table:
+        rows = list(table(paths))
+        writer = csv.DictWriter(sys.stdout, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        sys.exit()
+    equal, lines = report(*map(read_record, paths))
     print("\n".join(lines))
     sys.exit(not equal)

@@ -17,7 +17,7 @@ import nbformat
 from study import MASTER, read_record
 
 NAME = "manifest.csv"
-STUDIES = {".": "paper", "seeds": "seeds", "readings": "readings"}  # subfolder of the results, its study in params
+STUDIES = {".": "paper", "seeds": "seeds", "readings": "readings", "repetition": "repetition"}  # subfolder of the results, its study in params
 
 
 def sources(notebook):
@@ -57,6 +57,8 @@ def rows(folder):
             if commit is None:
                 sys.exit(f"{path}: no commit has a master notebook with this source")
             made = {"parameters": parameter_file(relative).as_posix(), "commit": commit}
+        if path.name.endswith(".weights.h5"):
+            made["parameters"] = parameter_file(relative.with_name(path.name.removesuffix(".weights.h5") + ".ipynb")).as_posix()
         content = path.read_bytes()
         yield {"file": relative.as_posix(), "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} | made
 
