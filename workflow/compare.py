@@ -62,6 +62,13 @@ def report(a, b):
     return False, lines
 
 
+def conditions(record):
+    """What computed a record, in short: processor, backend and its version, threads."""
+    environment, backend = record["environment"], record["parameters"]["backend"]
+    threads = environment["threads"]["OMP_NUM_THREADS"]
+    return f"{environment['cpu']}, {backend} {environment['versions'][backend]}, threads: {threads or 'not set'}"
+
+
 def table(paths):
     """Each record but the first against the first: one dict of texts a record."""
     first, *others = (read_record(path) for path in paths)
@@ -73,8 +80,7 @@ def table(paths):
         if len(first["history"]) == len(other["history"]):
             same = f"{sum(map(str.__eq__, first['predictions'], other['predictions'])) / len(first['predictions']):.2%}"
         yield {
-            "compared with": f"{Path(paths[0]).parent.name}/{Path(paths[0]).stem}",
-            "run": f"{Path(path).parent.name}/{Path(path).stem}", "processor": other["environment"]["cpu"],
+            "run": f"{Path(path).parent.name}/{Path(path).stem}", "made on": conditions(other),
             "they part at": stage or "nowhere: equal to the bit", "epochs compared": last + 1,
             "difference in validation accuracy (points)": f"{100 * (both[1] - both[0]):+.2f}",
             "same answer to test images": same,
