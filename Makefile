@@ -2,6 +2,7 @@
 # make reproduce  the paper's study on MNIST: hours on a CPU
 # make test       the tests
 # make faults     the slow tests too: every wrong input, processes killed, disks full (half an hour)
+# make mutants    take each protection out and see that its test notices (half an hour)
 # Each sets everything up first, in .venv. `make lab` opens the notebooks, `make lock` renews requirements.txt,
 # `make report` makes everything again that is derived from the official runs.
 
@@ -10,7 +11,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo reproduce test faults lab report lock
+.PHONY: demo reproduce test faults mutants lab report lock
 
 demo: $(VENV)/ready
 	snakemake --quiet rules --config overlay=params/demo.yaml
@@ -26,6 +27,10 @@ faults: $(VENV)/ready
 	python -m pytest $(wildcard tests/test_[2367]_*.py) -m "slow or not slow" --junitxml outputs/tests/all.xml
 	python workflow/trust.py outputs/tests/all.xml > outputs/tests/trust.csv
 
+mutants: $(VENV)/ready
+	mkdir -p outputs/tests
+	python tests/mutants.py > outputs/tests/protections.csv
+
 lab: $(VENV)/ready
 	jupyter lab
 
@@ -38,7 +43,7 @@ report: $(VENV)/ready
 	  -p results $(OFFICIAL)/$$study -p params params/$$study || exit 1; done
 	python workflow/compare.py --csv $(OFFICIAL)/repetition/04-one-thread.ipynb $(OFFICIAL)/04-adam-0.0001.ipynb \
 	  $(filter-out %/04-one-thread.ipynb,$(wildcard $(OFFICIAL)/repetition/*.ipynb)) > $(OFFICIAL)/summary/tiers.csv
-	[ ! -f outputs/tests/trust.csv ] || cp outputs/tests/trust.csv $(OFFICIAL)/summary/trust.csv
+	for table in trust protections; do [ ! -f outputs/tests/$$table.csv ] || cp outputs/tests/$$table.csv $(OFFICIAL)/summary; done
 	$(PAPERMILL) notebooks/verdicts.ipynb $(OFFICIAL)/summary/verdicts.ipynb
 	$(PAPERMILL) notebooks/paper_audit.ipynb $(OFFICIAL)/summary/paper_audit.ipynb -p findings_path $(OFFICIAL)/summary/findings.csv
 	python workflow/manifest.py $(OFFICIAL)
