@@ -168,7 +168,7 @@ def as_the_paper_says(labels):
     """Records of twelve models whose runs are what the paper says of them; the mistakes are made up."""
     table = pd.read_csv(PROJECT / "paper/table2.csv").query("model == 11")
     answer = {1: 1, 3: 1, 7: 1, 9: 1, 12: 1, 2: 7, 6: 7, 5: 9}
-    curve = [{"epoch": i + 1, "accuracy": 0.5 + i / 100, "loss": 1 - i / 100} for i in range(30)]
+    curve = [{"epoch": i + 1, "accuracy": 0.5 + i / 100, "loss": 1 - i / 100, "val_answers": [1] * 10} for i in range(30)]
     late = [row | {"accuracy": 0.11 if row["epoch"] < 20 else 0.3} for row in curve]
     flat = [row | {"accuracy": 0.11} for row in curve]
     for model in pd.read_csv(PROJECT / "paper/models.csv").itertuples():
