@@ -249,15 +249,18 @@ def test_sigterm_to_all(mini, undisturbed, count):
 
 
 @pytest.mark.slow
-def test_a_cell_takes_too_long(mini, count):
-    """papermill's own timeout leaves a notebook that looks complete; the summary does not take it for a result."""
-    in_training(mini)
+def test_a_cell_takes_too_long(mini, undisturbed, count):
+    """papermill's own timeout leaves a notebook that looks complete; nothing takes it for a result."""
+    before, _ = finished_files(mini), in_training(mini)
+    (mini / "outputs/mini/unfinished").mkdir()
     done = run(
-        "papermill", study.MASTER, "outputs/mini/02-second.ipynb", "-f", "params/mini/02-second.yaml",
+        "papermill", study.MASTER, "outputs/mini/unfinished/02-second.ipynb", "-f", "params/mini/02-second.yaml",
         "--execution-timeout", "20", "--no-progress-bar", folder=mini,
     )
     assert done.returncode != 0 and "timed out" in done.stdout.lower()
-    assert states(mini)["02-second"] not in ("finished", "diverged")
+    assert_nothing_passes_for_a_result(mini, before)
+    (mini / "armed").unlink()
+    assert_one_command_finishes(mini, undisturbed, before, count)
     count(SURVIVED)
 
 
@@ -311,6 +314,7 @@ def test_a_read_only_output_folder(mini, undisturbed, count):
         assert_nothing_passes_for_a_result(mini, before)
     finally:
         place.chmod(0o755)
+    assert_one_command_finishes(mini, undisturbed, before, count)
     count(SURVIVED)
 
 
