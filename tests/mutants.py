@@ -27,7 +27,7 @@ MUTANTS = [  # protection, file, text there, text instead, test
     ("no lock that outlives a batch", "workflow/profiles/default/config.yaml", "nolock: true", "#", "test_two_batches_at_once"),
     ("a signal ends papermill and is named", RUN_ONE, "        signal.signal(number, stop)", "        pass", "test_ctrl_c"),
     ("a signal ends papermill and is named", RUN_ONE, "        signal.signal(number, stop)", "        pass", "test_sigterm_to_all"),
-    ("without a record no result", "notebooks/summary.ipynb", 'run = {\\"state\\": \\"unfinished\\"', 'run = {\\"state\\": \\"finished\\"', "test_a_cell_takes_too_long"),
+    ("a notebook with an error is no result", "notebooks/summary.ipynb", '{\\"state\\": \\"failed\\"', '{\\"state\\": \\"finished\\"', "test_a_cell_takes_too_long"),
     ("the output folder is tried first", SNAKEFILE, "    studies.refuse_unwritable(folder)", "", "test_a_read_only_output_folder"),
     ("a full disk in words", RUN_ONE, "No space left on device|", "", "test_a_small_disk_is_full"),
     ("paths are quoted or relative", SNAKEFILE, "exec python workflow/run_one.py", 'exec python " + workflow.basedir + "/run_one.py', "test_a_path_with_spaces_and_letters_beyond_ascii"),
