@@ -37,10 +37,8 @@ lab: $(VENV)/ready
 OFFICIAL := outputs/reference
 PAPERMILL := papermill --no-progress-bar --log-level ERROR
 report: $(VENV)/ready
-	mkdir -p $(addsuffix /summary,$(OFFICIAL) $(OFFICIAL)/seeds $(OFFICIAL)/readings)
+	mkdir -p $(OFFICIAL)/summary
 	$(PAPERMILL) notebooks/summary.ipynb $(OFFICIAL)/summary/summary.ipynb -p results $(OFFICIAL) -p params params/paper
-	for study in seeds readings; do $(PAPERMILL) notebooks/summary.ipynb $(OFFICIAL)/$$study/summary/summary.ipynb \
-	  -p results $(OFFICIAL)/$$study -p params params/$$study || exit 1; done
 	python workflow/compare.py --csv $(OFFICIAL)/repetition/04-one-thread.ipynb \
 	  $(OFFICIAL)/04-adam-0.0001.ipynb $(OFFICIAL)/seeds/04-adam-0.0001-seed-1.ipynb \
 	  $(filter-out %/04-one-thread.ipynb,$(wildcard $(OFFICIAL)/repetition/*.ipynb)) > $(OFFICIAL)/summary/tiers.csv

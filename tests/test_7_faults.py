@@ -174,8 +174,8 @@ def test_the_kernel_is_killed(mini, undisturbed, moment, count):
 def in_training(mini):
     """Wait until the second run trains; the kernel then stays where it is while a file `armed` is there."""
     kill_at(mini, MOMENTS["in-an-epoch"])
-    path = mini / study.MASTER
-    path.write_text(path.read_text().replace("os.kill(os.getpid(), 9)", "time.sleep(600)"))
+    path, loop = mini / study.MASTER, "[time.sleep(1) for _ in range(600) if Path('armed').exists()]"
+    path.write_text(path.read_text().replace("os.kill(os.getpid(), 9)", loop))
     return lambda: wait_for(lambda: "reached" in log(mini), "the training to begin")
 
 
@@ -199,8 +199,6 @@ def test_papermill_is_killed(mini, undisturbed, count):
 def test_snakemake_is_killed_and_its_orphan_goes_on(mini, undisturbed, count):
     """The orphan is neither disturbed nor doubled: the same command waits for it and takes its result."""
     before, wait = finished_files(mini), in_training(mini)
-    path = mini / study.MASTER
-    path.write_text(path.read_text().replace("time.sleep(600)", "[time.sleep(1) for _ in range(600) if Path('armed').exists()]"))
     batch = start(mini)
     wait()
     batch.kill()
@@ -218,29 +216,17 @@ def test_snakemake_is_killed_and_its_orphan_goes_on(mini, undisturbed, count):
 
 
 @pytest.mark.slow
-def test_ctrl_c(mini, undisturbed, count):
+@pytest.mark.parametrize("number, words", [
+    (signal.SIGINT, "interrupted (Ctrl-C)"),
+    (signal.SIGTERM, "asked to stop (SIGTERM)"),  # as a machine that shuts down, or a scheduler whose time is over
+], ids=["ctrl-c", "sigterm"])
+def test_a_signal_to_all(mini, undisturbed, number, words, count):
     before, wait = finished_files(mini), in_training(mini)
     batch = start(mini)
     wait()
-    os.killpg(batch.pid, signal.SIGINT)
+    os.killpg(batch.pid, number)
     assert batch.wait(90) != 0
-    assert "02-second: interrupted (Ctrl-C)" in log(mini)
-    assert_nothing_passes_for_a_result(mini, before)
-    wait_for(lambda: not processes(mini, "ipykernel"), "the kernel to end")
-    (mini / "armed").unlink()
-    assert_one_command_finishes(mini, undisturbed, before, count)
-    count(SURVIVED)
-
-
-@pytest.mark.slow
-def test_sigterm_to_all(mini, undisturbed, count):
-    """As a machine that shuts down, or a scheduler whose time is over."""
-    before, wait = finished_files(mini), in_training(mini)
-    batch = start(mini)
-    wait()
-    os.killpg(batch.pid, signal.SIGTERM)
-    assert batch.wait(90) != 0
-    assert "02-second: asked to stop (SIGTERM)" in log(mini)
+    assert f"02-second: {words}" in log(mini)
     assert_nothing_passes_for_a_result(mini, before)
     wait_for(lambda: not processes(mini, "ipykernel"), "the kernel to end")
     (mini / "armed").unlink()

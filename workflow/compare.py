@@ -36,6 +36,16 @@ def first_difference(a, b):
     return next((stage for stage in common if chains[0][stage] != chains[1][stage]), None), len(common)
 
 
+def agreement(a, b):
+    """Of two records: the last epoch that both have, their validation accuracies after it, and the share of test images
+    with the same answer (None where they end at different epochs)."""
+    epoch = min(len(a["history"]), len(b["history"]))
+    accuracies = [record["history"][epoch - 1]["val_accuracy"] for record in (a, b)]
+    if len(a["history"]) != len(b["history"]) or len(a["predictions"]) != len(b["predictions"]):
+        return epoch, accuracies, None
+    return epoch, accuracies, sum(map(str.__eq__, a["predictions"], b["predictions"])) / len(a["predictions"])
+
+
 def report(a, b):
     """What there is to say about two records: (whether equal, lines of text)."""
     stage, n = first_difference(a, b)
@@ -53,11 +63,9 @@ def report(a, b):
         values = [record["environment"].get(name) for record in (a, b)]
         if values[0] != values[1]:
             lines.append(f"{name}: {values[0]} and {values[1]}")
-    last = min(epochs) - 1
-    accuracy = [record["history"][last]["val_accuracy"] for record in (a, b)]
-    lines.append(f"validation accuracy after epoch {last + 1}: {accuracy[0]:.2%} and {accuracy[1]:.2%}")
-    if epochs[0] == epochs[1] and len(a["predictions"]) == len(b["predictions"]):
-        same = sum(map(str.__eq__, a["predictions"], b["predictions"])) / len(a["predictions"])
+    epoch, accuracies, same = agreement(a, b)
+    lines.append(f"validation accuracy after epoch {epoch}: {accuracies[0]:.2%} and {accuracies[1]:.2%}")
+    if same is not None:
         lines.append(f"test accuracy: {a['test_accuracy']:.2%} and {b['test_accuracy']:.2%}; same answer to {same:.2%} of the test images")
     return False, lines
 
@@ -69,21 +77,18 @@ def conditions(record):
     return f"{environment['cpu']}, {backend} {environment['versions'][backend]}, threads: {threads or 'not set'}"
 
 
-def table(paths):
-    """Each record but the first against the first: one dict of texts a record."""
-    first, *others = (read_record(path) for path in paths)
-    for path, other in zip(paths[1:], others):
-        stage, _ = first_difference(first, other)
-        last = min(len(first["history"]), len(other["history"])) - 1
-        both = [record["history"][last]["val_accuracy"] for record in (first, other)]
-        same = ""
-        if len(first["history"]) == len(other["history"]):
-            same = f"{sum(map(str.__eq__, first['predictions'], other['predictions'])) / len(first['predictions']):.2%}"
+def table(records):
+    """Each record but the first against the first: one dict of texts a record; records: path to record."""
+    first, *others = records
+    for path in others:
+        other = records[path]
+        stage, _ = first_difference(records[first], other)
+        epoch, accuracies, same = agreement(records[first], other)
         yield {
             "run": f"{Path(path).parent.name}/{Path(path).stem}", "made on": conditions(other),
-            "they part at": stage or "nowhere: equal to the bit", "epochs compared": last + 1,
-            "difference in validation accuracy (points)": f"{100 * (both[1] - both[0]):+.2f}",
-            "same answer to test images": same,
+            "they part at": stage or "nowhere: equal to the bit", "epochs compared": epoch,
+            "difference in validation accuracy (points)": f"{100 * (accuracies[1] - accuracies[0]):+.2f}",
+            "same answer to test images": "" if same is None else f"{same:.2%}",
         }
 
 
@@ -92,16 +97,17 @@ if __name__ == "__main__":
     if len(paths) < 2 or len(paths) > 2 and not as_table:
         print(__doc__, file=sys.stderr)
         sys.exit(2)
-    for path in paths:
-        if read_record(path) is None:
+    records = {path: read_record(path) for path in paths}
+    for path, record in records.items():
+        if record is None:
             print(f"{path}: holds no result record; is it an executed notebook of a run that ended?", file=sys.stderr)
             sys.exit(2)
     if as_table:
-        rows = list(table(paths))
+        rows = list(table(records))
         writer = csv.DictWriter(sys.stdout, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         sys.exit()
-    equal, lines = report(*map(read_record, paths))
+    equal, lines = report(*(records[path] for path in paths))
     print("\n".join(lines))
     sys.exit(not equal)

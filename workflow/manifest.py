@@ -17,7 +17,6 @@ import nbformat
 from study import MASTER, read_record
 
 NAME = "manifest.csv"
-STUDIES = {".": "paper", "seeds": "seeds", "readings": "readings", "repetition": "repetition"}  # subfolder of the results, its study in params
 
 
 def sources(notebook):
@@ -40,8 +39,9 @@ def commits_by_source():
 
 
 def parameter_file(relative):
-    """The parameter file of a run, from where its executed notebook lies in the results."""
-    return Path("params", STUDIES[str(relative.parent)], f"{relative.stem}.yaml")
+    """The parameter file of a run, from where its notebook or weights lie in the results: a subfolder is a study."""
+    name = relative.name.removesuffix(".ipynb").removesuffix(".weights.h5")
+    return Path("params", relative.parent.name or "paper", f"{name}.yaml").as_posix()
 
 
 def rows(folder):
@@ -52,13 +52,13 @@ def rows(folder):
         if relative.name == NAME or {"logs", "unfinished"} & set(relative.parts):
             continue
         made = {"parameters": "", "commit": ""}
-        if path.suffix == ".ipynb" and str(relative.parent) in STUDIES and read_record(path):
+        if path.suffix == ".ipynb" and read_record(path):
             commit = commits.get(tuple(sources(nbformat.read(path, 4))))
             if commit is None:
                 sys.exit(f"{path}: no commit has a master notebook with this source")
-            made = {"parameters": parameter_file(relative).as_posix(), "commit": commit}
+            made = {"parameters": parameter_file(relative), "commit": commit}
         if path.name.endswith(".weights.h5"):
-            made["parameters"] = parameter_file(relative.with_name(path.name.removesuffix(".weights.h5") + ".ipynb")).as_posix()
+            made["parameters"] = parameter_file(relative)
         content = path.read_bytes()
         yield {"file": relative.as_posix(), "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} | made
 

@@ -18,10 +18,8 @@ from study import MASTER, read_record
 
 REASONS = {  # what a log says, and what that means
     r"DeadKernelError": "the kernel died: killed from outside, or out of memory",
-    r"CellTimeoutError": "a cell took longer than it was allowed to",
     r"No space left on device|Disk quota exceeded|errno = 28": "the disk is full",
     r"File too large|errno = 27": "a file became larger than is allowed here (ulimit -f)",
-    r"Read-only file system|Permission denied": "the output folder cannot be written",
 }
 
 
