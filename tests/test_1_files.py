@@ -13,6 +13,7 @@ import yaml
 from conftest import MASTER, PROJECT
 from packaging.requirements import Requirement
 
+import address
 import from_notebook
 import study
 
@@ -52,6 +53,31 @@ def test_notebook_needs_only_what_colab_has(path):
 
     assert imported - set(sys.stdlib_module_names) <= COLAB | OURS
     assert path.stem != "summary" or not imported & {"keras", "tensorflow", "jax", "torch"}
+
+
+def test_badges_and_addresses_are_those_of_citation_cff(monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    here, elsewhere = address.address(), "https://github.com/some-one/a.fork"
+    for path in address.files():
+        text = path.read_text(encoding="utf-8")
+        assert address.stamped(text, here) == text, f"{path}: run python workflow/address.py"
+        assert address.stamped(address.stamped(text, elsewhere), here) == text
+        assert here.removeprefix("https://github.com/") not in address.stamped(text, elsewhere)
+        for badge in address.BADGE.finditer(text):
+            assert (PROJECT / badge[3]).exists()
+            assert path.suffix != ".ipynb" or badge[3] == path.as_posix()
+
+
+def test_notebooks_with_a_badge_find_the_project_on_their_own(monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    cells, badges = {}, set()
+    for path in NOTEBOOKS:
+        source = path.read_text(encoding="utf-8")
+        badges |= {path.stem} if address.BADGE.search(source) else set()
+        found = [c.source for c in nbformat.read(path, 4).cells if "def find_project" in c.source]
+        cells |= {path.stem: found[0]} if found else {}
+    assert badges - {MASTER.stem} == set(cells), "the master notebook needs nothing, the others the project"
+    assert len(set(cells.values())) == 1, "the same cell everywhere"
 
 
 def test_parameters_cell_agrees_with_its_check(master):
