@@ -45,6 +45,7 @@ report: $(VENV)/ready
 	for table in trust protections; do [ ! -f outputs/tests/$$table.csv ] || cp outputs/tests/$$table.csv $(OFFICIAL)/summary; done
 	$(PAPERMILL) notebooks/verdicts.ipynb $(OFFICIAL)/summary/verdicts.ipynb
 	$(PAPERMILL) notebooks/paper_audit.ipynb $(OFFICIAL)/summary/paper_audit.ipynb -p findings_path $(OFFICIAL)/summary/findings.csv
+	$(PAPERMILL) notebooks/draw_a_digit.ipynb $(OFFICIAL)/summary/draw_a_digit.ipynb -p page $(OFFICIAL)/draw_a_digit.html
 	python workflow/manifest.py $(OFFICIAL)
 	python workflow/stamp.py README.md
 
