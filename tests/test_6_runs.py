@@ -1,5 +1,8 @@
 """Real runs by papermill, nbclient and snakemake on the embedded digits. Slow: each trains."""
 
+import re
+import shlex
+
 import nbformat
 import numpy as np
 import pytest
@@ -157,3 +160,13 @@ def test_the_batch_starts_nothing_without_mnist(project):
     done = run("snakemake", folder=project, MNIST_NPZ=str(project / "absent.npz"))
     assert done.returncode != 0 and "MNIST could not be loaded" in done.stdout and "absent.npz" in done.stdout
     assert not list((project / "outputs/paper").glob("unfinished/*"))
+
+
+def test_the_batch_understands_each_command_of_the_readme(project):
+    block = re.search(r"^snakemake  .*?```", (PROJECT / "README.md").read_text(), re.MULTILINE | re.DOTALL)[0]
+    commands = [shlex.split(line.partition("#")[0]) for line in block.splitlines() if line.startswith("snakemake")]
+    assert len(commands) >= 4
+    for command in commands:
+        done = run(*command, "-n", folder=project)
+        assert done.returncode == 0, done.stdout
+        assert done.stdout.count("\nrule run:") == (36 if any("seeds" in word for word in command) else 12)

@@ -47,7 +47,8 @@ def lock(path):
 
 def execute(command, log, held):
     """Run papermill, its output into the log; return its exit code. held: the lock, which lives as long as papermill."""
-    with open(log, "w") as file:
+    Path(log).write_text("")
+    with open(log, "a") as file:  # a kernel that outlives papermill must not write over what is added later
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, pass_fds=[held.fileno()])
     try:
         return process.wait()
