@@ -28,7 +28,7 @@ MUTANTS = [  # protection, file, text there, text instead, test
     ("a signal ends papermill and is named", RUN_ONE, "        signal.signal(number, stop)", "        pass", "test_a_signal_to_all[ctrl-c]"),
     ("a signal ends papermill and is named", RUN_ONE, "        signal.signal(number, stop)", "        pass", "test_a_signal_to_all[sigterm]"),
     ("a notebook with an error is no result", "notebooks/summary.ipynb", '{\\"state\\": \\"failed\\"', '{\\"state\\": \\"finished\\"', "test_a_cell_takes_too_long"),
-    ("the output folder is tried first", SNAKEFILE, "    studies.refuse_unwritable(folder)", "", "test_a_read_only_output_folder"),
+    ("the output folder is tried first", STUDY, "    refuse_unwritable(folder)", "", "test_a_read_only_output_folder"),
     ("a full disk in words", RUN_ONE, "No space left on device|", "", "test_a_small_disk_is_full"),
     ("paths are quoted or relative", SNAKEFILE, "exec python workflow/run_one.py", 'exec python " + workflow.basedir + "/run_one.py', "test_a_path_with_spaces_and_letters_beyond_ascii"),
     ("Keras' settings are set, not inherited", MASTER, 'keras.config.set_floatx(\\"float32\\")', "pass", "test_settings_in_the_home_folder_change_nothing"),
@@ -38,7 +38,7 @@ MUTANTS = [  # protection, file, text there, text instead, test
     ("no pickle", MASTER, "allow_pickle=False", "allow_pickle=True", "test_pickled_mnist_is_refused"),
     ("the seed is set right before the network", MASTER, "keras.utils.set_random_seed(settings.seed)", "pass", "test_a_repetition_is_equal_to_the_bit"),
     ("the order comes from the seed alone", MASTER, "np.random.SeedSequence([seed, epoch])", "np.random.SeedSequence()", "test_a_repetition_is_equal_to_the_bit"),
-    ("runs of other parameters are not mixed", SNAKEFILE, "    studies.refuse_mixture(runs, folder)", "", "test_a_study_runs_skips_fails_and_recovers"),
+    ("runs of other parameters are not mixed", STUDY, "    refuse_mixture(runs, folder)", "", "test_a_study_runs_skips_fails_and_recovers"),
 ]
 PARTS = ("notebooks", "params", "paper", "workflow", "tests", "pytest.ini", "environment.yml", "requirements.txt")
 

@@ -72,18 +72,19 @@ def test_without_the_project_it_says_so_and_with_an_address_it_gets_it(tmp_path)
 
 
 @pytest.mark.parametrize("told, words", [
-    ({"seeds": "0, x"}, "seeds = '0, x': should be whole numbers"),
+    ({"seeds": "0, x"}, "seeds: seed = 'x' .*valid integer"),
     ({"seeds": "-1"}, "seed = -1"),
-    ({"overlay": "params/absent.yaml"}, "params/absent.yaml: cannot be read"),
-    ({"name": "../elsewhere"}, "without '..'"),
-    ({"study": "/tmp"}, "without '..'"),
+    ({"overlay": "params/absent.yaml"}, r"params/absent\.yaml: cannot be read"),
+    ({"name": "../elsewhere"}, r"without '\.\.'"),
+    ({"study": "/tmp"}, r"without '\.\.'"),
 ])
 def test_wrong_parameters_are_refused(told, words, project, monkeypatch):
     monkeypatch.chdir(project)
-    plan = from_notebook.load(NOTEBOOK, "plan").plan
-    with pytest.raises(SystemExit, match=words.replace(".", r"\.")):
-        plan(**{"study": "paper", "overlay": "", "seeds": "", "name": "mine"} | told)
-    assert list(plan("paper", "params/demo.yaml", "0, 3", "mine"))[:2] == ["01-adam-0.1-seed-0", "01-adam-0.1-seed-3"]
+    prepare = from_notebook.load(NOTEBOOK, "prepare").prepare
+    with pytest.raises(SystemExit, match=words):
+        prepare(**{"study": "paper", "overlay": "", "seeds": "", "name": "mine"} | told)
+    folder, runs = prepare("paper", "params/demo.yaml", "0, 3", "")
+    assert folder == "outputs/demo" and list(runs)[:2] == ["01-adam-0.1-seed-0", "01-adam-0.1-seed-3"]
 
 
 def test_a_run_is_copied_whole_or_not_at_all(tmp_path, monkeypatch):

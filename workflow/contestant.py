@@ -18,6 +18,7 @@ import from_notebook
 from study import MASTER
 
 BATCH = 64
+SIZE = 2048  # rows and columns of the matrices
 
 
 def ask():
@@ -37,8 +38,7 @@ def done():
 
 
 def serve(one_round):
-    """Call one_round() for each request, the first time unasked: what is compiled or traced is so before."""
-    one_round()
+    """Call one_round() for each request. What is to be traced or compiled should be so before."""
     while True:
         ask()
         one_round()
@@ -141,12 +141,13 @@ def torch_loop(steps, channels_last=False, compiled=False):
     serve(epoch)
 
 
-def matrices(steps, kind="float32", size=2048):
+def matrices(steps, kind="float32"):
     """As many products of two square matrices as steps, by TensorFlow."""
     import tensorflow as tf
 
-    a = tf.cast(tf.random.normal((size, size)), kind)
+    a = tf.cast(tf.random.normal((SIZE, SIZE)), kind)
     product = tf.function(lambda a: tf.matmul(a, a))
+    product(a)
     serve(lambda: [product(a).numpy() for _ in range(steps)])
 
 

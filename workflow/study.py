@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,21 @@ def plan(study, overlays=(), seeds=()):
     if faults:
         raise StudyError(f"{len(faults)} wrong in the parameters\n  " + "\n  ".join(faults))
     return runs
+
+
+def prepare(study, overlays=(), seeds=(), name=None):
+    """A study that can be made: its folder in outputs/, and its runs as by plan().
+
+    seeds: whole numbers, also as text, as snakemake hands them over. name: of the folder; None: that of the last
+    overlay, else of the study. Raises StudyError with what stands against it, before anything is made.
+    """
+    name = (Path(overlays[-1]).stem if overlays else study) if name is None else name
+    folder = f"outputs/{name}"
+    refuse_path(study=study, name=name)
+    runs = plan(study, overlays, [int(seed) if re.fullmatch("-?[0-9]+", str(seed)) else seed for seed in seeds])
+    refuse_mixture(runs, folder)
+    refuse_unwritable(folder)
+    return folder, runs
 
 
 @functools.cache
