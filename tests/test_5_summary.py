@@ -4,7 +4,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SUMMARY, run
+from conftest import PROJECT, SUMMARY, run
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 import from_notebook
@@ -107,3 +107,27 @@ def test_a_wrong_folder_is_one_sentence(project):
     assert done.returncode != 0 and "no such folder in" in done.stdout and ": outputs/nowhere" in done.stdout
 
 
+
+MEASURED = """
+import resource, subprocess, sys, time
+start = time.perf_counter()
+code = subprocess.run(sys.argv[1:]).returncode
+print(code, time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_twelve_hundred_runs_take_a_minute_and_a_gigabyte(project):
+    """A hundred seeds of each official run, whole executed notebooks with their pictures."""
+    folder = project / "outputs/paper"
+    folder.mkdir(parents=True)
+    for path in sorted((PROJECT / "outputs/reference").glob("*.ipynb")):
+        text = path.read_text()
+        for seed in range(100):
+            (folder / f"{path.stem}-seed-{seed}.ipynb").write_text(text.replace('"seed": 0', f'"seed": {seed}'))
+    command = ["papermill", "notebooks/summary.ipynb", "executed.ipynb", "--no-progress-bar"]
+    done = run("python", "-c", MEASURED, *command, folder=project)
+    code, seconds, kilobytes = map(float, done.stdout.splitlines()[-1].split())
+    assert code == 0, done.stdout
+    assert pd.read_csv(folder / "summary/runs.csv")["state"].eq("finished").sum() == 1200
+    assert seconds <= 60 and kilobytes <= 1e6, (seconds, kilobytes)
