@@ -2,6 +2,7 @@
 # make reproduce  the paper's study on MNIST: hours on a CPU
 # make test       the tests
 # make faults     the slow tests too: every wrong input, processes killed, disks full (half an hour)
+# make bench      how fast, compared with what, into outputs/benchmarks/mine (half an hour; `make extras` before adds PyTorch and JAX)
 # make mutants    take each protection out and see that its test notices (half an hour)
 # Each sets everything up first, in .venv. `make lab` opens the notebooks, `make lock` renews requirements.txt,
 # `make report` makes everything again that is derived from the official runs.
@@ -11,7 +12,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo reproduce test faults mutants lab report lock
+.PHONY: demo reproduce test faults bench extras mutants lab report lock
 
 demo: $(VENV)/ready
 	snakemake --quiet rules --config overlay=params/demo.yaml
@@ -24,12 +25,21 @@ test: $(VENV)/ready
 
 faults: $(VENV)/ready
 	mkdir -p outputs/tests
-	python -m pytest $(wildcard tests/test_[236789]_*.py) -m "slow or not slow" --junitxml outputs/tests/all.xml
+	python -m pytest $(wildcard tests/test_[2356789]_*.py) -m "slow or not slow" --junitxml outputs/tests/all.xml
 	python workflow/trust.py outputs/tests/all.xml > outputs/tests/trust.csv
 
 mutants: $(VENV)/ready
 	mkdir -p outputs/tests
 	python tests/mutants.py > outputs/tests/protections.csv
+
+# `make bench BENCH=outputs/benchmarks/<machine>` makes one to keep
+BENCH := outputs/benchmarks/mine
+bench: $(VENV)/ready
+	mkdir -p $(BENCH)
+	papermill notebooks/benchmark.ipynb $(BENCH)/benchmark.ipynb -p folder $(BENCH) --log-output --no-progress-bar
+
+extras: $(VENV)/ready
+	python -m pip install --quiet --disable-pip-version-check jax==0.10.2 torch==2.13.0
 
 lab: $(VENV)/ready
 	jupyter lab
