@@ -153,6 +153,7 @@ CONTESTANTS = {
     "keras fit": keras_fit,
     "keras loop": keras_loop,
     "keras loop, bfloat16": partial(keras_loop, precision="mixed_bfloat16"),
+    "keras loop, huge pages": keras_loop,
     "keras loop on jax": keras_loop,
     "torch": torch_loop,
     "torch, channels last": partial(torch_loop, channels_last=True),
