@@ -32,7 +32,7 @@ MUTANTS = [  # protection, file, text there, text instead, test
     ("a full disk in words", RUN_ONE, "No space left on device|", "", "test_a_small_disk_is_full"),
     ("paths are quoted or relative", SNAKEFILE, "exec python workflow/run_one.py", 'exec python " + workflow.basedir + "/run_one.py', "test_a_path_with_spaces_and_letters_beyond_ascii"),
     ("Keras' settings are set, not inherited", MASTER, 'keras.config.set_floatx(\\"float32\\")', "pass", "test_settings_in_the_home_folder_change_nothing"),
-    ("parameter files are looked at before", MASTER, "for file in files_of_papermill(caller.cmdline() if caller else []):", "for file in []:", "test_plain_papermill_refuses_a_wrong_file"),
+    ("parameter files are looked at before", MASTER, "for file in files_of_papermill(words):", "for file in []:", "test_plain_papermill_refuses_a_wrong_file"),
     ("unknown options of the batch are refused", SNAKEFILE, "    studies.refuse_options(config)", "", "test_the_batch_refuses_a_wrong_option"),
     ("MNIST's pixels are compared with digests", MASTER, "    if wrong:", "    if False:", "test_one_changed_pixel_is_noticed"),
     ("no pickle", MASTER, "allow_pickle=False", "allow_pickle=True", "test_pickled_mnist_is_refused"),

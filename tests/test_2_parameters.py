@@ -83,6 +83,13 @@ def test_plain_papermill_refuses_a_wrong_option(project, options, words, count):
     count("wrong command lines, refused")
 
 
+@pytest.mark.slow
+def test_a_wrong_value_on_the_command_line_is_not_blamed_on_the_file(project):
+    file = "params/paper/04-adam-0.0001.yaml"
+    said = refused_by_papermill(project, "-f", file, "-p", "learning_rate", "2", "-y", "{head: x}")
+    assert "\n  learning_rate = 2" in said and "head = 'x'" in said and f"{file}: " not in said, said
+
+
 def refused_by_papermill(project, *options, keras=False):
     """Run papermill with these options, which must fail before Keras is imported (or the data loaded); what it printed."""
     done = run("papermill", "notebooks/squeezenet_mnist.ipynb", "out.ipynb", *options, "--no-progress-bar", folder=project)
