@@ -107,7 +107,6 @@ def test_a_wrong_folder_is_one_sentence(project):
     assert done.returncode != 0 and "no such folder in" in done.stdout and ": outputs/nowhere" in done.stdout
 
 
-
 MEASURED = """
 import resource, subprocess, sys, time
 start = time.perf_counter()
