@@ -137,7 +137,7 @@ def assert_as_undisturbed(folder, undisturbed, count):
 
 MOMENTS = {  # where the kernel kills itself: a line of the master notebook
     "before-training": "keras.utils.set_random_seed(settings.seed)",
-    "in-an-epoch": "    loss, accuracy = train_epoch(model, train_images",
+    "in-an-epoch": "    loss, accuracy = train(order)",
     "in-evaluation": "logits = predict_logits(model, test_images)",
     "while-the-record-is-written": "display({record_type: record",
 }
