@@ -136,7 +136,8 @@ def test_verdicts_and_audit_are_what_their_notebooks_say_today(project, mnist_pa
     for name, more in options.items():
         done = run("papermill", f"notebooks/{name}.ipynb", "x.ipynb", *more, folder=project, MNIST_NPZ=str(mnist_path))
         assert done.returncode == 0, done.stdout
-    for name in ("verdicts", "models", "outcomes", "spread", "findings"):
+    tables = "verdicts models outcomes spread findings readings remedies precision wandering mcnemar"
+    for name in tables.split():
         assert (made / f"{name}.csv").read_text() == (REFERENCE / f"summary/{name}.csv").read_text(), name
 
 

@@ -28,6 +28,7 @@ def trained(as_one_program):
     model = master.squeezenet(**options)
     step = master.make_optimizer(optimizer, rate, momentum, warmup_steps=4 if epochs > 1 else 0)
     model.compile(step, keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"], jit_compile=True)
+    step.build(model.trainable_variables)
     if as_one_program:
         epoch = master.compile_epoch(model, images, labels, 16)
     else:
