@@ -19,8 +19,7 @@ from records import read_record
 def collect(file, folder):
     """Add the runs in folder to file; return the names of those added and of notebooks that hold no record."""
     lines = gzip.decompress(file.read_bytes()).decode().splitlines() if file.exists() else []
-    known = {(line["run"], line["sha256"]) for line in map(json.loads, lines)}
-    added, empty = [], []
+    known, added, empty = {(line["run"], line["sha256"]) for line in map(json.loads, lines)}, [], []
     for path in sorted(folder.glob("*.ipynb")):
         name, digest, record = path.stem, hashlib.sha256(path.read_bytes()).hexdigest(), read_record(path)
         if record is None:
