@@ -10,21 +10,23 @@ import numpy as np
 
 RECORD_TYPE = "application/scrapbook.scrap.json+json"
 CONSTANT = 0.99  # a network that gives at least this share of the images one answer has collapsed
-ABSENT = {"state": "missing", "note": "", "record": None, "sample": None}
+ABSENT = {"state": "missing", "note": "", "parameters": {}, "record": None, "sample": None}
 
 
 def read_run(path):
-    """What an executed notebook says: a dict of state, note, record (a dict or None) and sample (a PNG in base64 or None).
+    """What an executed notebook says: a dict of state, note, parameters (those that papermill gave it, a dict), record
+    (a dict or None) and sample (a PNG in base64 or None).
 
     state: finished or diverged only if the result record is there; else failed (a cell raised an error), unfinished
     (killed, or still running) or unreadable. Never raises for what is wrong with the notebook.
     """
     run = ABSENT | {"state": "unfinished"}
     try:
-        cells = nbformat.read(path, as_version=4).cells
+        notebook = nbformat.read(path, as_version=4)
     except Exception as error:  # whatever is wrong with one notebook must not stop the others
         return run | {"state": "unreadable", "note": type(error).__name__}
-    for output in (output for cell in cells for output in cell.get("outputs", [])):
+    run["parameters"] = dict(notebook.metadata.get("papermill", {}).get("parameters", {}))
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
         data = output.get("data", {})
         run["sample"] = run["sample"] or data.get("image/png")
         if output.output_type == "error":
