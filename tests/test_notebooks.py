@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import typing
 from importlib.metadata import packages_distributions
 
 import nbformat
@@ -23,7 +22,6 @@ MODULES = [path for part in ("workflow", "tests", "extras") for path in (PROJECT
 BATCH = PROJECT / "notebooks/colab_batch.ipynb"
 COLAB = {"IPython", "google", "keras", "matplotlib", "nbformat", "numpy", "pandas", "pydantic", "scipy", "sklearn",
          "statsmodels", "tensorflow", "yaml"}
-OPTIONAL = {"google", "jax", "torch"}  # Colab's own package, and other backends
 CALLED = {"ipykernel", "jupyterlab", "nbconvert", "papermill", "pytest-xdist", "ruff", "snakemake"}  # not imported
 
 
@@ -53,14 +51,12 @@ def test_notebook_is_clean_and_readable(path):
 
 
 def test_a_badge_is_the_files_own_and_what_needs_the_project_finds_it():
-    finders = set()
+    finders = {path: cell.source for path in CODE for cell in CODE[path] if "find the project" in cell.source[:40]}
     for path, notebook in NOTEBOOKS.items():
         badge = re.search(r"research\.google\.com/github/[\w.-]+/[\w.-]+/blob/main/(\S+)\)", notebook.cells[0].source)
-        found = [cell.source for cell in CODE[path] if "find the project" in cell.source.splitlines()[0]]
         assert not badge or badge[1] == path.relative_to(PROJECT).as_posix()
-        assert bool(found) == bool(badge and path != MASTER), path
-        finders |= set(found)
-    assert [len(finder.splitlines()) <= 13 for finder in finders] == [True], "the same short cell everywhere"
+        assert (path in finders) == bool(badge and path != MASTER), path
+    assert len({*finders.values()}) == 1 and len(finders[BATCH].splitlines()) <= 13, "the same short cell everywhere"
 
 
 def test_a_notebook_alone_clones_the_project(tmp_path):
@@ -80,14 +76,12 @@ def test_a_notebook_alone_clones_the_project(tmp_path):
 
 
 def test_parameters_cell_agrees_with_its_check():
-    fields = load(MASTER, "check").Parameters.model_fields
+    fields = load(MASTER, "check").Parameters.model_json_schema()["properties"]
     explained, parameters = (NOTEBOOKS[MASTER].cells[i].source for i in (1, 2))
     forms = dict(re.findall(r"(?m)^(\w+) = .+?  # @param (.+)$", parameters))
     assert set(forms) == set(fields) == set(defaults(MASTER)) and all(f"`{name}`" in explained for name in fields)
-    types = {float: "number", int: "integer", str: "string", bool: "boolean"}
-    for name, form in forms.items():
-        kind = fields[name].annotation
-        assert form == (f'{{type: "{types[kind]}"}}' if kind in types else json.dumps([*typing.get_args(kind)]))
+    for name, field in fields.items():
+        assert forms[name] == (json.dumps(field["enum"]) if "enum" in field else f'{{type: "{field["type"]}"}}')
 
 
 def test_declared_is_what_is_used_and_locked():
@@ -95,21 +89,20 @@ def test_declared_is_what_is_used_and_locked():
     pins = [line.split(";")[0].lower() for line in yaml.safe_load(text)["dependencies"][-1]["pip"]]
     names = {pin.split("==")[0] for pin in pins}
     sources = [path.read_text("utf-8") for path in MODULES] + [cell.source for path in CODE for cell in CODE[path]]
-    packages = imported(*sources) - OPTIONAL - {path.stem for path in MODULES}
+    packages = imported(*sources) - {path.stem for path in MODULES} - {"google", "jax", "torch"}  # not needed here
     used = {packages_distributions()[package][0].lower() for package in packages}
     assert used <= names and names - used <= CALLED
     locked = re.findall(r"(?m)^([\w.-]+)(==\S+) .*\\\n +--hash", lock)
     assert {name + version for name, version in locked if name in names} == set(pins)
 
 
-def test_colab_gets_the_tools_that_it_lacks_beside_its_own(tmp_path, monkeypatch):
+def test_colab_gets_the_tools_that_it_lacks_beside_its_own(monkeypatch):
     monkeypatch.chdir(PROJECT)
     service, commands = load(BATCH, "service"), []
-    assert service.python_of_batch() == sys.executable
     monkeypatch.setattr(service, "find_spec", lambda name: None)
     monkeypatch.setattr(sys, "base_prefix", sys.prefix)  # no virtual environment
     monkeypatch.setattr(subprocess, "run", lambda words, check: commands.append(words))
-    assert service.python_of_batch(str(tmp_path)) == f"{tmp_path}/bin/python"
+    assert service.python_of_batch() == str(PROJECT / ".venv/batch/bin/python")
     assert "--system-site-packages" in commands[0] and commands[1][-2].startswith("papermill==")
 
 
