@@ -112,7 +112,7 @@ def torch_loop(steps, channels_last=False, compiled=False):
     optimizer = torch.optim.Adam(model.parameters(), 0.0001, fused=True)
     forward = torch.compile(model) if compiled else model
 
-    def epoch(count=len(images)):
+    def epoch(count):
         order = torch.randperm(count)
         loss_sum, right = torch.zeros(()), torch.zeros(())
         for start in range(0, count, BATCH):
@@ -127,7 +127,7 @@ def torch_loop(steps, channels_last=False, compiled=False):
         return loss_sum.item() / (count / BATCH), right.item() / count
 
     epoch(min(len(images), 10 * BATCH))
-    serve(epoch)
+    serve(partial(epoch, len(images)))
 
 
 def matrices(steps, kind="float32"):

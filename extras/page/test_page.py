@@ -9,9 +9,9 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import MASTER, PROJECT, run
 
 import notebook as notebooks
+from conftest import MASTER, PROJECT, run
 from records import read_record
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
