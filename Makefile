@@ -22,7 +22,7 @@ reproduce: setup ## the paper's study on MNIST: hours on a CPU
 
 test: setup ## the tests: minutes
 	ruff check
-	python -m pytest -n 2
+	python -m pytest
 
 faults: setup ## the slow tests too: processes killed, disks full
 	python -m pytest -m "slow or not slow"

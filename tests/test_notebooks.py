@@ -22,7 +22,7 @@ MODULES = [path for part in ("workflow", "tests", "extras") for path in (PROJECT
 BATCH = PROJECT / "notebooks/colab_batch.ipynb"
 COLAB = {"IPython", "google", "keras", "matplotlib", "nbformat", "numpy", "pandas", "pydantic", "scipy", "sklearn",
          "statsmodels", "tensorflow", "yaml"}
-CALLED = {"ipykernel", "jupyterlab", "nbconvert", "papermill", "pytest-xdist", "ruff", "snakemake"}  # not imported
+CALLED = {"ipykernel", "jupyterlab", "nbconvert", "papermill", "ruff", "snakemake"}  # not imported
 
 
 def imported(*sources):
@@ -90,7 +90,8 @@ def test_declared_is_what_is_used_and_locked():
     names = {pin.split("==")[0] for pin in pins}
     sources = [path.read_text("utf-8") for path in MODULES] + [cell.source for path in CODE for cell in CODE[path]]
     packages = imported(*sources) - {path.stem for path in MODULES} - {"google", "jax", "torch"}  # not needed here
-    used = {packages_distributions()[package][0].lower() for package in packages}
+    distributions = packages_distributions()
+    used = {distributions.get(package, [package])[0].lower() for package in packages}
     assert used <= names and names - used <= CALLED
     locked = re.findall(r"(?m)^([\w.-]+)(==\S+) .*\\\n +--hash", lock)
     assert {name + version for name, version in locked if name in names} == set(pins)
