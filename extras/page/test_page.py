@@ -9,10 +9,10 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import MASTER, PROJECT, run
 
-import from_notebook
-import study
+import notebook as notebooks
+from conftest import MASTER, PROJECT, run
+from records import read_record
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 if not (CHROMIUM and DRIVER):
@@ -22,10 +22,9 @@ from selenium import webdriver  # noqa: E402
 from selenium.webdriver import ActionChains  # noqa: E402
 from selenium.webdriver.common.actions.pointer_input import PointerInput  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
 
-NOTEBOOK = PROJECT / "notebooks/draw_a_digit.ipynb"
-VENDOR = PROJECT / "workflow/page/vendor"
+NOTEBOOK = PROJECT / "extras/page/draw_a_digit.ipynb"
+VENDOR = PROJECT / "extras/page/vendor"
 RUN = "outputs/reference/08-rmsprop-0.0001.ipynb"
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}  # of logits: the order of summation differs; measured: below 4e-5
 DIGITS = {  # strokes on the canvas of 280 × 280
@@ -68,17 +67,29 @@ def browser(chromium, page):
     return opened(chromium, page)
 
 
+@pytest.fixture(scope="module")
+def master():
+    """The master notebook's definitions."""
+    return notebooks.load(MASTER, "check", "imports", "data", "network", "training")
+
+
 @pytest.fixture
 def notebook(monkeypatch):
-    """Load functions of the notebook: notebook("make_page")."""
+    """The page's notebook: its definitions."""
     monkeypatch.chdir(PROJECT)
-    return lambda *names: from_notebook.load(NOTEBOOK, *names)
+    return notebooks.load(NOTEBOOK, "page")
 
 
 @pytest.fixture(scope="module")
-def images(mnist_path, master):
+def mnist(mnist_path, master):
+    """MNIST's arrays by name."""
+    return master.load_mnist(str(mnist_path))
+
+
+@pytest.fixture(scope="module")
+def images(mnist):
     """MNIST's test images: (10000, 28, 28) uint8."""
-    return master("load_mnist").load_mnist(str(mnist_path))["x_test"]
+    return mnist["x_test"]
 
 
 def opened(chromium, path):
@@ -117,6 +128,12 @@ preprocessed = functools.partial(in_page, script="""(() => {
 })()""")
 
 
+def logits_by_keras(master, model, images):
+    """Logits (n, 10) of a Keras model for uint8 images (n, 28, 28)."""
+    inputs, labels = master.prepare(images, np.zeros(len(images)))
+    return master.evaluate(model, inputs, labels)[2]
+
+
 def as_bytes(values):
     """Numbers in 0…1 to uint8 images (n, 28, 28)."""
     return np.round(255 * values).astype("uint8").reshape(-1, 28, 28)
@@ -150,9 +167,8 @@ def test_a_drawn_digit_is_recognised(browser):
     assert browser.get_log("browser") == []
 
 
-def test_samples_are_mnists_own(browser, images, page, mnist_path, master):
-    labels = master("load_mnist").load_mnist(str(mnist_path))["y_test"]
-    record = study.read_record(PROJECT / RUN)
+def test_samples_are_mnists_own(browser, mnist):
+    labels, record = mnist["y_test"], read_record(PROJECT / RUN)
     for digit, button in enumerate(browser.find_elements(By.CSS_SELECTOR, "#samples button")):
         button.send_keys("\n")
         assert shown(browser, "answer") == record["predictions"][np.argmax(labels == digit)]
@@ -163,10 +179,9 @@ def test_samples_are_mnists_own(browser, images, page, mnist_path, master):
 
 @pytest.mark.parametrize("n", [200, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_the_page_answers_as_keras_does(browser, images, notebook, master, n):
-    functions, record = notebook("load_network"), study.read_record(PROJECT / RUN)
-    model = functions.load_network(RUN, record["parameters"])
-    inputs = master("prepare").prepare(images[:n], images[:n, 0, 0])[0]
-    expected = master("predict_logits").predict_logits(model, inputs)
+    record = read_record(PROJECT / RUN)
+    model = notebook.load_network(RUN, record["parameters"])
+    expected = logits_by_keras(master, model, images[:n])
     found = logits_of(browser, images[:n])
     assert "".join(map(str, found.argmax(axis=1))) == record["predictions"][:n]
     np.testing.assert_allclose(found, expected, **TOLERANCE)
@@ -178,15 +193,13 @@ def test_the_page_answers_as_keras_does(browser, images, notebook, master, n):
 ], ids=str)
 def test_every_kind_of_network_runs_in_the_page(chromium, images, notebook, master, tmp_path, options):
     """Untrained, with moving statistics that are not 0 and 1."""
-    model = master("squeezenet").squeezenet(**options)
+    model = master.squeezenet(**options)
     random = np.random.default_rng(0)
     for layer in model.layers:
         if type(layer).__name__ == "BatchNormalization":
             layer.set_weights([random.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
-    functions = notebook("make_page", "write_page")
-    functions.write_page(tmp_path / "page.html", functions.make_page(model, "untrained", images[:10], 20, 14))
-    inputs = master("prepare").prepare(images[:20], images[:20, 0, 0])[0]
-    expected = master("predict_logits").predict_logits(model, inputs)
+    notebook.write_page(tmp_path / "page.html", notebook.make_page(model, "untrained", images[:10], 20, 14))
+    expected = logits_by_keras(master, model, images[:20])
     assert expected.std() > 1e-3
     np.testing.assert_allclose(logits_of(opened(chromium, tmp_path / "page.html"), images[:20]), expected, **TOLERANCE)
 
@@ -207,7 +220,7 @@ def test_size_and_place_of_a_drawing_do_not_matter(browser):
     y, x = np.indices((280, 280))
 
     def ring(centre, radius):
-        """An upright ellipse, its line as thick as its size asks; thicker below, for a centre of mass off its middle."""
+        """An upright ellipse, its line as thick as its size asks; thicker below: its mass is not in its middle."""
         right, down = (x - centre[0]) / radius, (y - centre[1]) / radius
         return (255 * (np.abs(np.hypot(1.4 * right, down) - 1) < 0.13 + 0.06 * down + 0.03 * right)).astype("uint8")
 
@@ -227,18 +240,17 @@ def test_a_browser_that_cannot_says_so(chromium, page):
 
 
 def test_what_is_missing_is_named_and_nothing_overwritten(notebook, tmp_path):
-    functions = notebook("read_record", "load_network", "write_page", "marker")
     with pytest.raises(SystemExit, match="absent.ipynb holds no result.*set `run`"):
-        functions.read_record(tmp_path / "absent.ipynb")
+        notebook.read_record(tmp_path / "absent.ipynb")
     with pytest.raises(SystemExit, match="one.weights.h5 is missing.*weights_path"):
-        functions.load_network(tmp_path / "one.ipynb", from_notebook.parameters(MASTER))
+        notebook.load_network(tmp_path / "one.ipynb", notebooks.defaults(MASTER))
     mine = tmp_path / "mine.html"
     mine.write_text("my own page")
     with pytest.raises(SystemExit, match="mine.html is there.*`page`"):
-        functions.write_page(mine, "new")
+        notebook.write_page(mine, "new")
     assert mine.read_text() == "my own page"
-    mine.write_text(f"<!-- {functions.marker} -->")
-    functions.write_page(mine, "new")
+    mine.write_text(f"<!-- {notebook.marker} -->")
+    notebook.write_page(mine, "new")
     assert mine.read_text() == "new"
 
 

@@ -1,95 +1,83 @@
 """One contestant of the benchmark: trains SqueezeNet 1.0 on MNIST's images, a round whenever it is asked to.
 
-    python workflow/contestant.py KIND STEPS
+    python extras/benchmark/contestant.py KIND STEPS
 
-KIND is a function below. Each line on its standard input asks for one round of STEPS steps; each is answered by one
-line of JSON with the round's seconds and processor seconds. The first line of all, {}, says that it is ready.
+KIND is a key of CONTESTANTS. Each line on its standard input asks for one round of STEPS steps; each is answered by
+one line of JSON with the round's seconds and processor seconds. The first line of all, {}, says that it is ready.
 """
 
 import json
 import os
 import sys
 import time
+from contextlib import redirect_stdout
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-import from_notebook
-from study import MASTER
+PROJECT = Path(__file__).resolve().parents[2]
+MASTER = PROJECT / "notebooks" / "squeezenet_mnist.ipynb"
+sys.path.insert(0, str(PROJECT / "workflow"))
+import notebook  # noqa: E402
 
 BATCH = 64
 SIZE = 2048  # rows and columns of the matrices
 
 
-def ask():
-    """Answer that the last round is over, with nothing to report before the first; wait for the next request."""
-    print(json.dumps(ask.report), flush=True)
-    if not sys.stdin.readline():
-        os._exit(0)
-    ask.wall, ask.cpu = time.perf_counter(), time.process_time()
-
-
-ask.report = {}
-
-
-def done():
-    """The round that was asked for is over."""
-    ask.report = {"seconds": time.perf_counter() - ask.wall, "cpu_seconds": time.process_time() - ask.cpu}
+def load_master():
+    """The definitions of the master notebook, as a module."""
+    with redirect_stdout(sys.stderr):  # standard output is for answers
+        return notebook.load(MASTER, "check", "imports", "data", "network", "training")
 
 
 def serve(one_round):
     """Call one_round() for each request. What is to be traced or compiled should be so before."""
-    while True:
-        ask()
+    print("{}", flush=True)
+    while sys.stdin.readline():
+        wall, cpu = time.perf_counter(), time.process_time()
         one_round()
-        done()
+        seconds = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+        print(json.dumps(seconds), flush=True)
 
 
-def data(steps, names=()):
-    """Images and labels for so many steps, at most an epoch, and functions of the master notebook."""
+def data(master, steps):
+    """MNIST's images and labels for so many steps, at most an epoch."""
     if steps > 844:
         sys.exit(f"{steps} steps: an epoch has 844")
-    master = from_notebook.load(MASTER, "load_mnist", "prepare", *names)
     arrays = master.load_mnist()
-    images, labels = master.prepare(arrays["x_train"][:54000], arrays["y_train"][:54000])
-    return images[:steps * BATCH], labels[:steps * BATCH], master
+    return master.prepare(arrays["x_train"][: steps * BATCH], arrays["y_train"][: steps * BATCH])
 
 
-def compiled_keras(master, precision="float32"):
-    """The paper's model 4, as the master notebook builds and compiles it."""
-    import keras
-
-    keras.config.set_dtype_policy(precision)
-    model = master.squeezenet()
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    jit = keras.backend.backend() == "jax"
-    model.compile(master.make_optimizer("adam", 0.0001), loss=loss, metrics=["accuracy"], jit_compile=jit)
-    return model
+def paper_model(master, **changes):
+    """The paper's model 4, as the master notebook builds and compiles it; changes: of its parameters."""
+    settings = master.Parameters(**notebook.defaults(MASTER) | changes)
+    return master.build(settings, n_steps=844)
 
 
 def keras_fit(steps):
     """Keras' own fit on arrays, as a user would write it: two epochs a round, of half the steps each."""
-    images, labels, master = data(steps // 2, ["squeezenet", "make_optimizer"])
-    model = compiled_keras(master)
+    master = load_master()
+    images, labels = data(master, steps // 2)
+    model = paper_model(master)
     model.fit(images[:BATCH], labels[:BATCH], batch_size=BATCH, verbose=0)
     serve(lambda: model.fit(images, labels, batch_size=BATCH, epochs=2, verbose=0))
 
 
-def keras_loop(steps, precision="float32"):
+def keras_loop(steps, **changes):
     """The master notebook's own epoch."""
-    images, labels, master = data(steps, ["squeezenet", "make_optimizer", "train_epoch", "image_order"])
-    model = compiled_keras(master, precision)
+    master = load_master()
+    images, labels = data(master, steps)
+    model = paper_model(master, **changes)
     master.train_epoch(model, images, labels, np.arange(min(len(images), 10 * BATCH)), BATCH)
     order = master.image_order(len(images), 0, 1)
     serve(partial(master.train_epoch, model, images, labels, order, BATCH))
 
 
-def torch_network():
+def torch_network(fire_sizes):
     """SqueezeNet 1.0 as in the master notebook, in PyTorch: logits (n, 10) from images (n, 1, 28, 28)."""
     import torch
     from torch import nn
-
-    fire_sizes = from_notebook.load(MASTER, "fire_sizes").fire_sizes
 
     class Fire(nn.Module):
         def __init__(self, channels, squeeze, expand):
@@ -115,19 +103,20 @@ def torch_loop(steps, channels_last=False, compiled=False):
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
     torch.set_flush_denormal(True)  # as TensorFlow does
-    images, labels, _ = data(steps)
+    master = load_master()
+    images, labels = data(master, steps)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     images = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).to(memory_format=layout)
     labels = torch.from_numpy(labels.astype("int64"))
-    model = torch_network().to(memory_format=layout)
+    model = torch_network(master.fire_sizes).to(memory_format=layout)
     optimizer = torch.optim.Adam(model.parameters(), 0.0001, fused=True)
     forward = torch.compile(model) if compiled else model
 
-    def epoch(count=len(images)):
+    def epoch(count):
         order = torch.randperm(count)
         loss_sum, right = torch.zeros(()), torch.zeros(())
         for start in range(0, count, BATCH):
-            batch = order[start:start + BATCH]
+            batch = order[start : start + BATCH]
             optimizer.zero_grad()
             logits = forward(images[batch])
             loss = torch.nn.functional.cross_entropy(logits, labels[batch])
@@ -138,7 +127,7 @@ def torch_loop(steps, channels_last=False, compiled=False):
         return loss_sum.item() / (count / BATCH), right.item() / count
 
     epoch(min(len(images), 10 * BATCH))
-    serve(epoch)
+    serve(partial(epoch, len(images)))
 
 
 def matrices(steps, kind="float32"):
@@ -156,7 +145,7 @@ CONTESTANTS = {
     "keras loop": keras_loop,
     "keras loop, bfloat16": partial(keras_loop, precision="mixed_bfloat16"),
     "keras loop, huge pages": keras_loop,
-    "keras loop on jax": keras_loop,
+    "keras loop on jax": partial(keras_loop, backend="jax"),
     "torch": torch_loop,
     "torch, channels last": partial(torch_loop, channels_last=True),
     "torch, compiled": partial(torch_loop, channels_last=True, compiled=True),

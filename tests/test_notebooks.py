@@ -1,0 +1,124 @@
+"""The notebooks as they lie there, what they and the code import, and the one for Colab."""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+
+import nbformat
+import pytest
+import yaml
+
+from conftest import MASTER, PROJECT, run
+from notebook import defaults, load
+
+PATHS = [*PROJECT.glob("notebooks/*.ipynb"), *PROJECT.glob("extras/*/*.ipynb")]
+NOTEBOOKS = {path: nbformat.read(path, 4) for path in sorted(PATHS)}
+CODE = {path: [cell for cell in notebook.cells if cell.cell_type == "code"] for path, notebook in NOTEBOOKS.items()}
+MODULES = [path for part in ("workflow", "tests", "extras") for path in (PROJECT / part).rglob("*.py")]
+BATCH = PROJECT / "notebooks/colab_batch.ipynb"
+COLAB = {"IPython", "google", "keras", "matplotlib", "nbformat", "numpy", "pandas", "pydantic", "scipy", "sklearn",
+         "statsmodels", "tensorflow", "yaml"}
+CALLED = {"ipykernel", "jupyterlab", "nbconvert", "papermill", "ruff", "snakemake"}  # not imported
+
+
+def imported(*sources):
+    """Names of the packages that Python code imports, without the standard library."""
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
+    modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    modules += [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {module.split(".")[0] for module in modules} - set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_is_clean_and_readable(path):
+    nbformat.validate(NOTEBOOKS[path])
+    assert NOTEBOOKS[path].cells[0].source.startswith("# ")
+    assert [cell.metadata.get("tags") for cell in CODE[path]].count(["parameters"]) == 1
+    for cell in CODE[path]:
+        folded, hidden = cell.metadata.get("cellView") == "form", "source_hidden" in cell.metadata.get("jupyter", {})
+        lines = [line for line in cell.source.splitlines() if line.strip()]
+        assert not cell.outputs and not cell.execution_count
+        assert folded == hidden <= lines[0].startswith("# @title ") and len(lines) <= (40 if folded else 30), lines[0]
+        assert not [line for line in lines if len(line) > 100 and "# @" not in line]
+        definitions = [node for node in ast.walk(ast.parse(cell.source)) if hasattr(node, "decorator_list")]
+        assert not [node.name for node in definitions if node.name[0] != "_" and not ast.get_docstring(node)]
+    ours = set() if path == MASTER else {module.stem for module in MODULES}
+    assert imported(*(cell.source for cell in CODE[path])) <= COLAB | ours
+
+
+def test_a_badge_is_the_files_own_and_what_needs_the_project_finds_it():
+    finders = {path: cell.source for path in CODE for cell in CODE[path] if "find the project" in cell.source[:40]}
+    for path, notebook in NOTEBOOKS.items():
+        badge = re.search(r"research\.google\.com/github/[\w.-]+/[\w.-]+/blob/main/(\S+)\)", notebook.cells[0].source)
+        assert not badge or badge[1] == path.relative_to(PROJECT).as_posix()
+        assert (path in finders) == bool(badge and path != MASTER), path
+    assert len({*finders.values()}) == 1 and len(finders[BATCH].splitlines()) <= 13, "the same short cell everywhere"
+
+
+def test_a_notebook_alone_clones_the_project(tmp_path):
+    origin, alone = tmp_path / "origin", tmp_path / "alone"
+    shutil.copytree(PROJECT / "workflow", origin / "workflow")
+    alone.mkdir()
+    find = next(cell.source for cell in CODE[BATCH] if "find the project" in cell.source)
+    address = re.search(r'address = "(.*)"', find)[1]
+    git = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.{origin}.insteadOf", "GIT_CONFIG_VALUE_0": address}
+    refused = run(sys.executable, "-c", find, folder=alone, **git)
+    assert refused.returncode == 1 and f"{address} could not be cloned: put this notebook into" in refused.stdout
+    for words in ("init --quiet", "add .", "-c user.name=t -c user.email=t@t commit --quiet -m t"):
+        subprocess.run(["git", "-C", origin, *words.split()], check=True)
+    for _ in range(2):  # the second time it is there
+        done = run(sys.executable, "-c", f"{find}\nimport records\nprint(os.getcwd())", folder=alone, **git)
+        assert done.stdout.splitlines()[-1] == str(alone / "project")
+
+
+def test_parameters_cell_agrees_with_its_check():
+    fields = load(MASTER, "check").Parameters.model_json_schema()["properties"]
+    explained, parameters = (NOTEBOOKS[MASTER].cells[i].source for i in (1, 2))
+    forms = dict(re.findall(r"(?m)^(\w+) = .+?  # @param (.+)$", parameters))
+    assert set(forms) == set(fields) == set(defaults(MASTER)) and all(f"`{name}`" in explained for name in fields)
+    for name, field in fields.items():
+        assert forms[name] == (json.dumps(field["enum"]) if "enum" in field else f'{{type: "{field["type"]}"}}')
+
+
+def test_declared_is_what_is_used_and_locked():
+    text, lock = ((PROJECT / name).read_text() for name in ("environment.yml", "requirements.txt"))
+    pins = [line.split(";")[0].lower() for line in yaml.safe_load(text)["dependencies"][-1]["pip"]]
+    names = {pin.split("==")[0] for pin in pins}
+    sources = [path.read_text("utf-8") for path in MODULES] + [cell.source for path in CODE for cell in CODE[path]]
+    packages = imported(*sources) - {path.stem for path in MODULES} - {"google", "jax", "torch"}  # not needed here
+    distributions = packages_distributions()
+    used = {distributions.get(package, [package])[0].lower() for package in packages}
+    assert used <= names and names - used <= CALLED
+    locked = re.findall(r"(?m)^([\w.-]+)(==\S+) .*\\\n +--hash", lock)
+    assert {name + version for name, version in locked if name in names} == set(pins)
+
+
+def test_colab_gets_the_tools_that_it_lacks_beside_its_own(monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    service, commands = load(BATCH, "service"), []
+    monkeypatch.setattr(service, "find_spec", lambda name: None)
+    monkeypatch.setattr(sys, "base_prefix", sys.prefix)  # no virtual environment
+    monkeypatch.setattr(subprocess, "run", lambda words, check: commands.append(words))
+    assert service.python_of_batch() == str(PROJECT / ".venv/batch/bin/python")
+    assert "--system-site-packages" in commands[0] and commands[1][-2].startswith("papermill==")
+
+
+@pytest.mark.slow
+def test_a_lost_runtime_finds_its_finished_runs_again(project):
+    """A study of two small runs, twice; in between all but the folder of the kept runs is lost."""
+    shutil.copy(PROJECT / "environment.yml", project)
+    for path in list(project.glob("params/paper/*.yaml"))[2:]:
+        path.unlink()
+    (project / "tiny.yaml").write_text("dataset: digits\ntrain_limit: 200\nepochs: 1\nbatch_size: 10\n")
+    command = ["papermill", BATCH, "out.ipynb", "-p", "overlay", "tiny.yaml", "-p", "keep_on_drive", "True"]
+    kept = []
+    for _ in range(2):
+        done = run(*command, "-p", "keep_in", project / "drive", "--no-progress-bar", folder=project)
+        kept.append({path: path.stat().st_mtime_ns for path in project.glob("drive/tiny/*.*")})
+        assert done.returncode == 0, done.stdout
+        shutil.rmtree(project / "outputs")
+    assert len(kept[0]) == 4 and kept[0] == kept[1] and (project / "drive/tiny/summary/index.html").exists()
