@@ -89,8 +89,8 @@ def test_arms_are_those_of_the_lesson(lesson):
 
 @pytest.mark.slow
 def test_the_whole_lesson(tmp_path):
-    options = f"-p dataset digits -p batch_size 8 -p steps 40 -p seeds 1 -p arms_path {tmp_path}/arms.csv --no-progress-bar"
-    done = run("papermill", LESSON, tmp_path / "out.ipynb", *options.split(), folder=PROJECT)
+    options = f"-p dataset digits -p batch_size 8 -p steps 40 -p seeds 1 -p arms_path {tmp_path}/arms.csv"
+    done = run("papermill", LESSON, tmp_path / "out.ipynb", *options.split(), "--no-progress-bar", folder=PROJECT)
     assert done.returncode == 0, done.stdout[-2000:]
     cells = {cell.id: cell for cell in nbformat.read(tmp_path / "out.ipynb", 4).cells}
     for live in ("first-network", "units-dying"):  # updated in place
