@@ -73,7 +73,7 @@ def test_guess_is_scored_with_model_11_either_way(lesson):
 
 
 def test_measured_numbers_come_from_cells():
-    settings = {"0.1", "0.01", "0.001", "0.0001", "0.00001", "0.0005", "0.010", "0.9", "0.999", "0.55", "0.05", "0.008"}
+    settings = {"0.1", "0.01", "0.001", "0.0001", "0.0005", "0.010", "0.9", "0.999", "0.55", "0.05", "0.008"}
     for cell in nbformat.read(LESSON, 4).cells:
         if cell.cell_type == "markdown":
             assert set(re.findall(r"\d+\.\d+", cell.source)) <= settings, cell.source
