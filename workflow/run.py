@@ -1,10 +1,7 @@
-"""One run of a study: papermill in a folder for what is unfinished; what is complete moves up.
+"""One run of a study: python workflow/run.py outputs/paper/04-adam-0.0001.ipynb '{"optimizer": "adam", …}'
 
-    python workflow/run.py outputs/paper/04-adam-0.0001.ipynb '{"optimizer": "adam", …}'
-
-papermill writes the executed notebook from the first second on, so a file at its final place would not mean that the
-run is complete. Exit code 0: the notebook is at its final place and holds a result. Otherwise the last line of the log
-says why, and what the run got to is in `unfinished`.
+papermill writes the executed notebook from the first second on, so it works in `unfinished`; what is complete moves up.
+Exit code 0: the notebook is at its final place and holds a result. Otherwise the end of its log says why.
 """
 
 import fcntl
@@ -33,25 +30,17 @@ def stop(number, frame):
 
 
 def lock(path):
-    """Open a file and lock it; wait while another process makes the same run.
+    """Open a log and lock it; wait while another process makes the same run, such as one that a killed batch left.
 
     The lock ends with the last process that has the file open: this one, or a kernel that outlives it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "a")
+    log = open(path, "a")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(log, fcntl.LOCK_EX)
     except OSError as error:
         print(f"{path}: no lock ({error.strerror}): do not run two batches in one folder at once", file=sys.stderr)
-    return file
-
-
-def write_to(log):
-    """Lead all output of this process and its kernel into a file, emptied before."""
-    log.truncate(0)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(log.fileno(), stream.fileno())
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    return log
 
 
 def make(finished, parameters):
@@ -59,9 +48,9 @@ def make(finished, parameters):
     notebook, weights = (finished.parent / "unfinished" / f"{finished.stem}.{kind}" for kind in ("ipynb", "weights.h5"))
     notebook.parent.mkdir(exist_ok=True)
     weights.unlink(missing_ok=True)  # of a run that did not end
-    # in a thread: in the main one, papermill's client would take the signals for itself
+    parameters |= {"weights_path": str(weights)}
     options = {"log_output": True, "progress_bar": False, "shutdown_kernel": "immediate"}
-    parameters = parameters | {"weights_path": str(weights)}
+    # in a thread: in the main one, papermill's client would take the signals for itself
     ThreadPoolExecutor(1).submit(papermill.execute_notebook, MASTER, notebook, parameters, **options).result()
     if not read_record(notebook):
         raise RuntimeError("the notebook ended without a result record")
@@ -74,8 +63,8 @@ def reason(error):
     if isinstance(error, DeadKernelError):
         return "the kernel died: killed from outside, or out of memory"
     if isinstance(error, papermill.PapermillExecutionError):
-        return error.evalue if error.ename == "RunError" else f"{error.ename}: {error.evalue}"
-    return str(error) if isinstance(error, (OSError, RuntimeError)) else f"{type(error).__name__}: {error}"
+        return f"{error.ename}: {error.evalue}".removeprefix("RunError: ")
+    return f"{type(error).__name__}: {error}"
 
 
 def main(finished, parameters):
@@ -83,7 +72,10 @@ def main(finished, parameters):
     log = lock(finished.parent / "logs" / f"{finished.stem}.log")
     if finished.exists():  # made by another batch while this one waited
         return 0
-    write_to(log)
+    log.truncate(0)
+    for stream in (sys.stdout, sys.stderr):  # the kernel's too
+        os.dup2(log.fileno(), stream.fileno())
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
         make(finished, parameters)
     except Exception as error:

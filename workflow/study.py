@@ -18,7 +18,13 @@ from records import read_record
 
 MASTER = "notebooks/squeezenet_mnist.ipynb"
 PATH_PARAMETERS = {"data_path", "weights_path"}  # where files lie: not part of what a run computes
-OPTIONS = ("study", "overlay", "seeds", "name")  # what the batch understands after --config
+OPTIONS = ("study", "runs", "overlay", "seeds", "name")  # what the batch understands after --config
+FIXES = {
+    ("float_type", str): ": write it without quotes and as 0.0001, since YAML takes 1e-4 for text",
+    ("int_type", str): ": write it without quotes",
+    ("bool_type", str): ": write true or false, without quotes",
+    ("bool_type", int): ": write true or false",
+}
 
 
 class StudyError(Exception):
@@ -38,22 +44,20 @@ def read_file(path):
         raise StudyError(f"{path}: begins with a byte order mark: save it as UTF-8 without BOM")
     if not isinstance(content, dict):
         raise StudyError(f"{path}: should hold lines like 'optimizer: adam', one per parameter")
-    seen = set()
+    seen = {"weights_path": "the batch saves each run's weights itself: delete this line"}
     for key, _ in tree.value:
         place = f"{path}, line {key.start_mark.line + 1}"
         if not str(key.value).isidentifier():
             raise StudyError(f"{place}: {key.value!r} is not a name of a parameter")
         if key.value in seen:
-            raise StudyError(f"{place}: {key.value} is given twice: delete one of them")
-        seen.add(key.value)
-    if "weights_path" in content:
-        raise StudyError(f"{path}: weights_path: the batch saves each run's weights itself: delete this line")
+            raise StudyError(f"{place}: {key.value}: {seen[key.value]}")
+        seen[key.value] = "is given twice: delete one of them"
     return content
 
 
 def did_you_mean(word, words, otherwise=""):
     """': did you mean …?' with the most similar of the words; else the text `otherwise`."""
-    near = [known for known in difflib.get_close_matches(str(word).lower(), words, n=1) if known != word]
+    near = difflib.get_close_matches(str(word).lower(), set(words) - {word}, n=1)
     return f": did you mean {near[0]}?" if near else otherwise
 
 
@@ -62,67 +66,65 @@ def explain(fault, fields):
     name, given, kind = str(fault["loc"][0]), fault["input"], fault["type"]
     if kind == "extra_forbidden":
         return f"{name} is not a parameter{did_you_mean(name, fields)}"
-    line = f"{name} = {given!r} ({type(given).__name__}): {fault['msg'].removeprefix('Value error, ')}"
-    if kind == "float_type" and isinstance(given, str):
-        return f"{line}: write it without quotes and as 0.0001, since YAML takes 1e-4 for text"
-    if kind == "int_type" and isinstance(given, str):
-        return f"{line}: write it without quotes"
-    if kind == "bool_type":
-        return f"{line}: write true or false, without quotes"
-    return line + did_you_mean(given, list(map(str, get_args(fields[name].annotation))))
+    fix = FIXES.get((kind, type(given))) or did_you_mean(given, map(str, get_args(fields[name].annotation)))
+    return f"{name} = {given!r} ({type(given).__name__}): {fault['msg'].removeprefix('Value error, ')}{fix}"
 
 
-def plan(study, overlays=(), seeds=()):
+def plan(study, overlays=(), seeds=(), words=()):
     """The runs of a study: run name to its checked parameters, a dict with every name of the master's.
 
     study: a folder of params/, each of its .yaml files is one run. overlays: files whose parameters replace those of
     every run. seeds: whole numbers; each run is made once per seed, and carries the seed in its name. Without seeds,
-    the seed is the one in the files. Raises StudyError with every fault found, the file named.
+    the seed is the one in the files. words: only files that have one of them in their name; none: all. Raises StudyError
+    with every fault found, the file named.
     """
-    files, overlays = sorted(Path("params", study).glob("*.yaml")), list(map(Path, overlays))
+    files = sorted(Path("params", study).glob("*.yaml"))
     if not files:
         known = ", ".join(sorted(folder.name for folder in Path("params").glob("*/")))
         raise StudyError(f"params/{study}: no parameter files there. Studies: {known}")
-    faults = {f"{file}: rename it to .yaml": None for file in Path("params", study).glob("*.yml")}
-    contents = {}
-    for path in [*files, *overlays]:
+    for word in words:  # YAML takes 04 for the number 4
+        if not any(isinstance(word, str) and word in file.stem for file in files):
+            names = ", ".join(file.stem for file in files)
+            raise StudyError(f"runs={word}: no run has this in its name, or it is a number: write more of: {names}")
+    files = [file for file in files if not words or any(word in file.stem for word in words)]
+    faults, contents, runs = [f"{file}: rename it to .yaml" for file in Path("params", study).glob("*.yml")], {}, {}
+    for path in [*files, *map(Path, overlays)]:
         try:
             contents[path] = read_file(path)
         except StudyError as error:
-            faults[str(error)] = None
+            faults.append(str(error))
+            contents[path] = {}
         if seeds and path in files and re.search(r"-seed-\d+$", path.stem):
-            faults[f"{path}: is one seed's file already: rename it, or leave out seeds"] = None
-    Parameters, defaults, runs = notebook.load(MASTER, "check").Parameters, notebook.defaults(MASTER), {}
+            faults.append(f"{path}: is one seed's file already: rename it, or leave out seeds")
+    Parameters, defaults = notebook.load(MASTER, "check").Parameters, notebook.defaults(MASTER)
     for file in files:
         for seed in seeds or [None]:
-            layers = {path: contents.get(path, {}) for path in [file, *overlays]}
+            layers = {path: contents[path] for path in [file, *map(Path, overlays)]}
             layers |= {} if seed is None else {"seeds": {"seed": seed}}
-            given = {str(name): (value, path) for path, layer in layers.items() for name, value in layer.items()}
-            values = defaults | {name: value for name, (value, _) in given.items()}
+            places = {str(name): path for path, layer in layers.items() for name in layer}
+            values = defaults | {str(name): value for layer in layers.values() for name, value in layer.items()}
             try:
                 runs[file.stem + ("" if seed is None else f"-seed-{seed}")] = Parameters(**values).model_dump()
             except ValidationError as error:
-                for fault in error.errors():
-                    path = given.get(fault["loc"][0], (None, MASTER))[1]
-                    faults[f"{path}: {explain(fault, Parameters.model_fields)}"] = None
-    if faults:
+                faults += [f"{places.get(fault['loc'][0], MASTER)}: {explain(fault, Parameters.model_fields)}"
+                           for fault in error.errors()]
+    if faults := list(dict.fromkeys(faults)):
         raise StudyError(f"{len(faults)} wrong in the parameters\n  " + "\n  ".join(faults))
     return runs
 
 
 def read_options(config):
-    """What was given after --config, as (study, overlays, seeds, name of the folder in outputs/). Raises StudyError."""
+    """What was given after --config: (the arguments of plan(), the folder in outputs/). Raises StudyError."""
     for option in set(config) - set(OPTIONS):
         hint = did_you_mean(option, OPTIONS, f": there are {', '.join(OPTIONS)}")
         raise StudyError(f"--config {option}=…: no such option{hint}")
-    study, overlays, seeds = str(config.get("study", "paper")), config.get("overlay", []), config.get("seeds", [])
-    overlays, seeds = (value if isinstance(value, list) else [value] for value in (overlays, seeds))
-    seeds = [int(seed) if re.fullmatch("-?[0-9]+", str(seed)) else seed for seed in seeds]
+    study, given = str(config.get("study", "paper")), [config.get(option, []) for option in ("overlay", "seeds", "runs")]
+    overlays, seeds, words = (value if isinstance(value, list) else [value] for value in given)
     name = str(config.get("name", Path(overlays[-1]).stem if overlays else study))
     for option, value in {"study": study, "name": name}.items():
         if not value or Path(value).is_absolute() or ".." in Path(value).parts:
             raise StudyError(f"{option}={value}: should be a folder's name, without '..' and not beginning with '/'")
-    return study, overlays, seeds, name
+    return (study, overlays, seeds, words), f"outputs/{name}"
 
 
 def refuse_mixture(runs, folder):
@@ -131,19 +133,15 @@ def refuse_mixture(runs, folder):
     Returns the names of finished runs that are known to be made by another source of the master notebook.
     """
     defaults, source, faults, others = notebook.defaults(MASTER), source_digest(MASTER), [], []
-    for name, planned in runs.items():
-        path = Path(folder, f"{name}.ipynb")
-        if not path.exists():
-            continue
-        record = read_record(path)
+    for name, path in {name: Path(folder, f"{name}.ipynb") for name in runs}.items():
+        record = read_record(path) if path.exists() else {"parameters": runs[name], "environment": {}}
         if record is None:
             faults.append(f"{path}: holds no result")
             continue
-        recorded = defaults | record["parameters"]
-        faults += [f"{path}: was made with {key} = {recorded[key]!r}, now asked for is {planned[key]!r}"
-                   for key in planned if key not in PATH_PARAMETERS and recorded[key] != planned[key]]
-        if record["environment"].get("source", source) != source:
-            others.append(name)
+        recorded = defaults | record["parameters"]  # older records lack newer parameters
+        faults += [f"{path}: was made with {key} = {recorded[key]!r}, now asked for is {planned!r}"
+                   for key, planned in runs[name].items() if recorded[key] != planned and key not in PATH_PARAMETERS]
+        others += [name] * (record["environment"].get("source", source) != source)
     if faults:
         raise StudyError(f"{folder} holds other runs under these names\n  " + "\n  ".join(faults)
                          + "\n  to do: choose another folder with --config name=…, or move these files away")
@@ -151,10 +149,7 @@ def refuse_mixture(runs, folder):
 
 
 def source_digest(path):
-    """The digest that a record of this notebook holds as its environment's `source`.
-
-    It covers what IPython calls In when the record is made: an empty text, then the code cells without the parameters.
-    """
+    """The digest that a record made by this notebook holds as `source`: of what IPython's In holds at that moment."""
     cells = [cell.source.rstrip("\n") for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     last = next((number for number, cell in enumerate(cells) if '"\\n".join(cells)' in cell), len(cells))
     executed = [cell for cell in cells[:last + 1] if not re.match(r"# Parameters|#\s*@title Parameters", cell)]
