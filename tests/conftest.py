@@ -1,4 +1,4 @@
-"""What several tests share: the notebooks' functions, copies of the project, MNIST where it can be had."""
+"""What several tests share: where things lie, copies of the project, MNIST where it can be had."""
 
 import os
 import shutil
@@ -9,19 +9,18 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parent.parent
+MASTER = PROJECT / "notebooks" / "squeezenet_mnist.ipynb"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 sys.path.insert(0, str(PROJECT / "workflow"))
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import from_notebook  # noqa: E402
-
-MASTER = PROJECT / "notebooks" / "squeezenet_mnist.ipynb"
-SUMMARY = PROJECT / "notebooks" / "summary.ipynb"
+from notebook import load  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def master():
-    """Load functions of the master notebook: master("squeezenet", "digest")."""
-    return lambda *names: from_notebook.load(MASTER, *names)
+    """Load the master's cells with these tags: master("check", "imports", "data")."""
+    return lambda *tags: load(MASTER, *tags)
 
 
 @pytest.fixture(scope="session")
@@ -37,21 +36,23 @@ def mnist_path():
 @pytest.fixture
 def project(tmp_path):
     """A copy of the project without outputs and environments, to run and break things in."""
+    return copy_project(tmp_path / "project")
+
+
+def copy_project(folder):
+    """Copy what a study needs into a folder; return the folder."""
     for part in ("notebooks", "params", "paper", "workflow"):
-        shutil.copytree(PROJECT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path
+        shutil.copytree(PROJECT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
 
 
-@pytest.fixture
-def count(record_property):
-    """Count what a test has shown, for the README's table: count("faults injected")."""
-    return lambda what, n=1: record_property(what, n)
+def environment(**variables):
+    """The environment of a command: this Python's programs first."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", **variables}
 
 
-def run(*command, folder, **environment):
+def run(*command, folder, **variables):
     """Run a command in a folder; return the finished process, its output as text in .stdout."""
-    bin_folder = Path(sys.executable).parent
-    variables = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", **environment}
-    return subprocess.run(
-        [*map(str, command)], cwd=folder, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    return subprocess.run([*map(str, command)], cwd=folder, env=environment(**variables), text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

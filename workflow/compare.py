@@ -3,16 +3,18 @@
     python workflow/compare.py outputs/reference/04-adam-0.0001.ipynb outputs/paper/04-adam-0.0001.ipynb
     python workflow/compare.py --csv FIRST.ipynb OTHER.ipynb …    a table: each of the others against the first
 
-Compares the chains of digests in the result records, stage by stage: data, initial weights, then for each epoch the
-order of the images and the weights after it, then the predictions. Where one run has fewer epochs, only those that both
-have are compared. Exit code 0: equal in all that was compared; 1: they differ; 2: no result to compare.
+Compares the chains of digests in the result records: data, initial weights, then for each epoch the order of the images
+and the weights after it, then the predictions. Exit code 0: equal in all of them, in parameters, optimizer and number of
+epochs; 1: they differ; 2: no result to compare.
 """
 
 import csv
 import sys
 from pathlib import Path
 
-from study import read_record
+import notebook
+from records import read_record
+from study import MASTER, PATH_PARAMETERS
 
 
 def stages(record):
@@ -22,92 +24,82 @@ def stages(record):
     chain["initial weights"] = digests["initial_weights"]
     for epoch, (order, weights) in enumerate(zip(digests["order"], digests["weights"]), start=1):
         chain |= {f"order of the images in epoch {epoch}": order, f"weights after epoch {epoch}": weights}
-    return chain
+    return chain | {f"predictions after epoch {len(digests['order'])}": digests["predictions"]}
 
 
 def first_difference(a, b):
-    """The first stage at which two records differ, and the number of stages that both have; None where none differs."""
+    """The first stage that two records have in common and differ in, None without one; and how many are in common."""
     chains = stages(a), stages(b)
     common = [stage for stage in chains[0] if stage in chains[1]]
-    if len(chains[0]) == len(chains[1]):  # as many epochs: the predictions belong to the same moment
-        for chain, record in zip(chains, (a, b)):
-            chain["predictions"] = record["digests"]["predictions"]
-        common.append("predictions")
     return next((stage for stage in common if chains[0][stage] != chains[1][stage]), None), len(common)
 
 
+def conditions(record):
+    """What was asked for, and what computed it: two dicts."""
+    asked = notebook.defaults(MASTER) | record["parameters"]  # older records lack newer parameters
+    asked |= {"epochs trained": len(record["history"]), "optimizer's configuration": record["environment"]["optimizer"]}
+    machine = {name: record["environment"].get(name) for name in ("cpu", "gpus", "threads", "versions")}
+    return {name: value for name, value in asked.items() if name not in PATH_PARAMETERS}, machine
+
+
 def agreement(a, b):
-    """Of two records: the last epoch that both have, their validation accuracies after it, and the share of test images
-    with the same answer (None where they end at different epochs)."""
+    """The last epoch in common, the difference in validation accuracy after it (points), and the share of test images
+    with the same answer (None if they end at different epochs), of two records."""
     epoch = min(len(a["history"]), len(b["history"]))
-    accuracies = [record["history"][epoch - 1]["val_accuracy"] for record in (a, b)]
-    if len(a["history"]) != len(b["history"]) or len(a["predictions"]) != len(b["predictions"]):
-        return epoch, accuracies, None
-    return epoch, accuracies, sum(map(str.__eq__, a["predictions"], b["predictions"])) / len(a["predictions"])
+    one, other = (record["history"][epoch - 1]["val_accuracy"] for record in (a, b))
+    comparable = all(len(a[part]) == len(b[part]) for part in ("history", "predictions"))
+    same = sum(map(str.__eq__, a["predictions"], b["predictions"])) / len(a["predictions"])
+    return epoch, 100 * (other - one), same if comparable else None
 
 
 def report(a, b):
-    """What there is to say about two records: (whether equal, lines of text)."""
-    stage, n = first_difference(a, b)
-    epochs = [len(record["history"]) for record in (a, b)]
-    lines = [f"equal to the bit in all {n} stages" if stage is None else f"they part at: {stage}"]
-    if epochs[0] != epochs[1]:
-        lines.append(f"{epochs[0]} and {epochs[1]} epochs: only the first {min(epochs)} were compared")
-    if stage is None:
-        return True, lines
-    for name in sorted(set(a["parameters"]) | set(b["parameters"])):
-        values = [record["parameters"].get(name) for record in (a, b)]
-        if values[0] != values[1] and not name.endswith("_path"):
-            lines.append(f"parameter {name}: {values[0]!r} and {values[1]!r}")
-    for name in ("cpu", "gpus", "threads", "versions"):
-        values = [record["environment"].get(name) for record in (a, b)]
-        if values[0] != values[1]:
-            lines.append(f"{name}: {values[0]} and {values[1]}")
-    epoch, accuracies, same = agreement(a, b)
-    lines.append(f"validation accuracy after epoch {epoch}: {accuracies[0]:.2%} and {accuracies[1]:.2%}")
-    if same is not None:
-        lines.append(f"test accuracy: {a['test_accuracy']:.2%} and {b['test_accuracy']:.2%}; same answer to {same:.2%} of the test images")
-    return False, lines
+    """What there is to say about two records: (whether they are equal, lines of text)."""
+    (stage, n), (asked, machine), others = first_difference(a, b), conditions(a), conditions(b)
+    if stage is None and asked == others[0]:
+        return True, [f"equal to the bit in all {n} stages"]
+    epoch, points, same = agreement(a, b)
+    lines = [f"they part at: {stage}" if stage else f"not the same run, but equal in the {n} stages that both have"]
+    lines += [f"{name}: {value!r} and {other[name]!r}" for part, other in zip((asked, machine), others)
+              for name, value in part.items() if value != other[name]]
+    lines.append(f"validation accuracy after epoch {epoch}: {points:+.2f} points")
+    return False, lines + ([f"same answer to {same:.2%} of the test images"] if same is not None else [])
 
 
-def conditions(record):
-    """What computed a record, in short: processor, backend and its version, threads."""
+def row(path, first, record):
+    """The table's row on one record, compared with the first."""
     environment, backend = record["environment"], record["parameters"]["backend"]
-    threads = environment["threads"]["OMP_NUM_THREADS"]
-    return f"{environment['cpu']}, {backend} {environment['versions'][backend]}, threads: {threads or 'not set'}"
+    (epoch, points, same), threads = agreement(first, record), environment["threads"]["OMP_NUM_THREADS"] or "not set"
+    return {
+        "run": f"{Path(path).parent.name}/{Path(path).stem}",
+        "made on": f"{environment['cpu']}, {backend} {environment['versions'][backend]}, threads: {threads}",
+        "they part at": first_difference(first, record)[0] or "nowhere: equal to the bit", "epochs compared": epoch,
+        "difference in validation accuracy (points)": f"{points:+.2f}",
+        "same answer to test images": "" if same is None else f"{same:.2%}",
+    }
 
 
-def table(records):
-    """Each record but the first against the first: one dict of texts a record; records: path to record."""
-    first, *others = records
-    for path in others:
-        other = records[path]
-        stage, _ = first_difference(records[first], other)
-        epoch, accuracies, same = agreement(records[first], other)
-        yield {
-            "run": f"{Path(path).parent.name}/{Path(path).stem}", "made on": conditions(other),
-            "they part at": stage or "nowhere: equal to the bit", "epochs compared": epoch,
-            "difference in validation accuracy (points)": f"{100 * (accuracies[1] - accuracies[0]):+.2f}",
-            "same answer to test images": "" if same is None else f"{same:.2%}",
-        }
+def main(words):
+    """Print what there is to say; return the exit code."""
+    paths = [word for word in words if word != "--csv"]
+    if len(paths) < 2 or len(paths) > 2 and "--csv" not in words:
+        print(__doc__, file=sys.stderr)
+        return 2
+    records = [read_record(path) if Path(path).exists() else None for path in paths]
+    if None in records:
+        path = paths[records.index(None)]
+        reason = "holds no result record: did the run end?" if Path(path).exists() else "there is no such file"
+        print(f"{path}: {reason}", file=sys.stderr)
+        return 2
+    if "--csv" in words:
+        rows = [row(path, records[0], record) for path, record in zip(paths[1:], records[1:])]
+        table = csv.DictWriter(sys.stdout, rows[0], lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+        return 0
+    equal, lines = report(*records)
+    print("\n".join(lines))
+    return int(not equal)
 
 
 if __name__ == "__main__":
-    as_table, paths = "--csv" in sys.argv, [word for word in sys.argv[1:] if word != "--csv"]
-    if len(paths) < 2 or len(paths) > 2 and not as_table:
-        print(__doc__, file=sys.stderr)
-        sys.exit(2)
-    records = {path: read_record(path) for path in paths}
-    for path, record in records.items():
-        if record is None:
-            print(f"{path}: holds no result record; is it an executed notebook of a run that ended?", file=sys.stderr)
-            sys.exit(2)
-    if as_table:
-        rows = list(table(records))
-        writer = csv.DictWriter(sys.stdout, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        sys.exit()
-    equal, lines = report(*(records[path] for path in paths))
-    print("\n".join(lines))
-    sys.exit(not equal)
+    sys.exit(main(sys.argv[1:]))

@@ -1,14 +1,15 @@
-"""Fetch and verify MNIST once, before any run starts: python fetch_mnist.py [DATA_PATH …]"""
+"""Fetch and verify MNIST once, before any run starts: python workflow/fetch_mnist.py [DATA_PATH …]"""
 
+import os
 import sys
 
-import from_notebook
+from notebook import load
 from study import MASTER
 
-notebook = from_notebook.load(MASTER, "load_mnist", "RunError")
-for data_path in sys.argv[1:] or [""]:
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+master = load(MASTER, "check", "imports", "data")
+for path in sys.argv[1:] or [""]:
     try:
-        arrays = notebook.load_mnist(data_path)
-    except notebook.RunError as error:
+        master.load_mnist(path)
+    except master.RunError as error:
         sys.exit(str(error))
-    print("MNIST is complete:", ", ".join(f"{name} {array.shape}" for name, array in arrays.items()))

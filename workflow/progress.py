@@ -1,75 +1,102 @@
-"""Where a study stands: runs done, the epoch and accuracy of each that runs, time left.
+"""How a study goes on: the epoch and accuracy of each run, runs done, time left: python workflow/progress.py outputs/paper"""
 
-    python workflow/progress.py outputs/paper
-"""
-
+import fcntl
+import json
 import re
 import sys
 import threading
 import time
+from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
 START = 15  # seconds that a run spends beside its epochs, on two cores of a server
-EPOCH = re.compile(r"epoch (\d+)/(\d+): ([\d.]+) s, .* accuracy ([\d.]+%|nan%)")
+EPOCH = re.compile(r"epoch (\d+/\d+): ([\d.]+) s, .* accuracy ([\d.]+%|nan%)")
+END = re.compile(r"RUN STOPPED|test accuracy .*|(?<=^RUN FAILED: ).*(?:\n  .*)*", re.MULTILINE)
 
 
-def state(folder, name):
-    """One run's state: (word, epoch, epochs, seconds an epoch, validation accuracy), from its files."""
-    log = Path(folder, "logs", f"{name}.log")
-    epochs = EPOCH.findall(log.read_text(errors="replace")) if log.exists() else []
-    epoch, of, _, accuracy = epochs[-1] if epochs else (0, 0, 0, "")
-    # the first epoch also pays for building the training function
-    seconds = [float(row[2]) for row in epochs[1:] or epochs]
+def is_locked(path):
+    """Whether a process makes the run of this log; True as well where there are no locks."""
+    with open(path) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def read_state(folder, name):
+    """One run's state, from its files: a dict of word, text, number of epochs, and pace (seconds per epoch, None: unknown)."""
+    path = Path(folder, "logs", f"{name}.log")
+    log = path.read_text(errors="replace") if path.exists() else ""
+    epochs, end = EPOCH.findall(log), (END.findall(log) or [""])[-1]
+    seconds = [float(epoch[1]) for epoch in epochs[1:] or epochs]  # the first also pays for tracing
+    state = {"word": "waiting", "text": "", "epoch": len(epochs), "pace": sum(seconds) / len(seconds) if seconds else None}
     if Path(folder, f"{name}.ipynb").exists():
-        word = "done"
-    elif not log.exists():
-        word = "waiting"
-    else:
-        word = "failed" if "RUN FAILED" in log.read_text(errors="replace") else "running"
-    return word, int(epoch), int(of), sum(seconds) / len(seconds) if seconds else None, accuracy
+        return state | {"word": "done", "text": end}
+    if "\nRUN FAILED" in log:
+        return state | {"word": "failed", "text": f"{end}\n  log: {path}"}
+    if log and not end == "RUN STOPPED" and is_locked(path):
+        text = "epoch {0}, validation accuracy {2}".format(*epochs[-1]) if epochs else "starting"
+        return state | {"word": "running", "text": text}
+    return state
 
 
-def duration(seconds):
-    """Seconds in words: '40 s', '12 min', '3 h 20 min'."""
-    minutes = round(seconds / 60)
-    if minutes < 2:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+def total(states, epochs):
+    """One line on a whole study. states: run name to state; epochs: run name to number of epochs."""
+    count = Counter(state["word"] for state in states.values())
+    line = f"{count['done']} of {len(states)} runs are done"
+    line += "".join(f", {count[word]} {word}" for word in ("failed", "running", "waiting") if count[word])
+    paces = [state["pace"] for state in states.values() if state["pace"]]
+    if count["running"] and paces:
+        left = sum((epochs[name] - state["epoch"]) * sum(paces) / len(paces) + START * (not state["epoch"])
+                   for name, state in states.items() if state["word"] in ("running", "waiting"))
+        line += f"; about {timedelta(seconds=round(left / count['running']))} left"
+    return line
 
 
-def report(folder, planned):
-    """One line on a whole study; planned: run name to its number of epochs, None where that is not known."""
-    states = {name: state(folder, name) for name in planned}
-    count = {word: [s[0] for s in states.values()].count(word) for word in ("done", "failed", "running", "waiting")}
-    line = f"{count['done']} of {len(states)} runs done"
-    if count["failed"]:
-        line += f", {count['failed']} failed"
-    running = {name: s for name, s in states.items() if s[0] == "running"}
-    for name, (_, epoch, of, _, accuracy) in running.items():
-        line += f" | {name} " + (f"epoch {epoch}/{of}, validation {accuracy}" if epoch else "starting")
-    paces = [s[3] for s in states.values() if s[3] is not None]
-    if running and paces:
-        longest, pace = max(s[2] for s in states.values()), sum(paces) / len(paces)
-        left = {name: (planned[name] or longest) - s[1] for name, s in states.items() if s[0] in ("running", "waiting")}
-        seconds = sum(pace * epochs + START * (not states[name][1]) for name, epochs in left.items())
-        line += f" | about {duration(seconds / len(running))} left"
-    return line if running or count["waiting"] else f"{line}, the summary is being made"
+class Display(threading.Thread):
+    """Shows on standard error how a study goes on: lines renewed in a terminal; elsewhere news, and a line a minute."""
 
+    def __init__(self, folder, epochs):
+        super().__init__(daemon=True)
+        self.folder, self.epochs, self.ended, self.states, self.height = folder, epochs, threading.Event(), {}, 0
+        self.next_line = time.time() + 60
 
-def watch(folder, planned, every=20):
-    """Print the report every so many seconds, beside whatever else this process does."""
-    def loop():
-        """Until the process ends."""
-        while True:
-            time.sleep(every)
-            print(f"[{time.strftime('%H:%M:%S')}] {report(folder, planned)}", file=sys.stderr, flush=True)
+    def run(self):
+        while not self.ended.wait(1):
+            self.show()
 
-    threading.Thread(target=loop, daemon=True).start()
+    def end(self):
+        """Stop; show the last news and return the state of the whole in a line."""
+        self.ended.set()
+        self.join()
+        self.show()
+        return total(self.states, self.epochs)
+
+    def show(self):
+        """Print what has changed, and what runs."""
+        terminal, old = sys.stderr.isatty(), self.states
+        self.states = {name: read_state(self.folder, name) for name in self.epochs}
+        lines = {name: f"{name} {state['word']}: {state['text']}" for name, state in self.states.items()}
+        running = [name for name, state in self.states.items() if state["word"] == "running"]
+        changed = [name for name in old if old[name]["word"] != self.states[name]["word"] != "waiting"]
+        news = [lines[name] for name in changed if not terminal or name not in running]
+        live = [total(self.states, self.epochs)] if terminal or time.time() > self.next_line else []
+        self.next_line += 60 * bool(live)
+        live = [lines[name] for name in running if terminal] + live
+        print(f"\033[{self.height}F\033[J" * bool(self.height) + "".join(f"{line}\n" for line in news + live),
+              end="", file=sys.stderr, flush=True)
+        self.height = terminal * len(live)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
-        sys.exit(__doc__)
-    found = Path(sys.argv[1])
-    names = {path.stem for path in [*found.glob("*.ipynb"), *found.glob("logs/*.log")]} - {"summary"}
-    print(report(found, dict.fromkeys(sorted(names))))
+    if len(sys.argv) != 2 or not Path(sys.argv[1], "plan.json").exists():
+        sys.exit(__doc__ + "\nThe folder of a study holds plan.json, which the batch writes.")
+    plan = json.loads(Path(sys.argv[1], "plan.json").read_text(encoding="utf-8"))
+    states = {name: read_state(sys.argv[1], name) for name in plan["runs"]}
+    words = {state["word"] for state in states.values()}
+    print(*(f"{name} {state['word']}: {state['text']}" for name, state in states.items() if state["word"] != "waiting"),
+          total(states, {name: run["epochs"] for name, run in plan["runs"].items()}), sep="\n")
+    if "running" not in words and words != {"done"}:
+        print(f"Nothing is running. To go on: {plan['command']}")

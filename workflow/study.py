@@ -1,154 +1,173 @@
 """From a folder of parameter files to the runs of a study, every parameter checked before any run starts."""
 
 import difflib
-import functools
+import hashlib
+import json
+import os
 import re
-import tempfile
-from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import get_args
 
+import nbformat
+import yaml
 from pydantic import ValidationError
 
-import from_notebook
+import notebook
+from records import read_record
 
-PROJECT = Path(__file__).parent.parent
 MASTER = "notebooks/squeezenet_mnist.ipynb"
-SUMMARY = "notebooks/summary.ipynb"
-PLACES = {"data_path", "weights_path"}  # where files lie: not part of what a run computes
-
-OPTIONS = {"study", "overlay", "seeds", "name", "progress"}  # what the batch understands after --config
+PATH_PARAMETERS = {"data_path", "weights_path"}  # where files lie: not part of what a run computes
+OPTIONS = ("study", "runs", "overlay", "seeds", "name")  # what the batch understands after --config
+FIXES = {
+    ("float_type", str): ": write it without quotes and as 0.0001, since YAML takes 1e-4 for text",
+    ("int_type", str): ": write it without quotes",
+    ("bool_type", str): ": write true or false, without quotes",
+    ("bool_type", int): ": write true or false",
+}
 
 
 class StudyError(Exception):
     """What is wrong with a study, for the person who asked for it."""
 
 
-@dataclass
-class Run:
-    """One training: its parameter files (later ones win), its seed where the study names seeds, all its parameters."""
-
-    files: list
-    seed: int | None
-    parameters: dict
-
-
-@functools.cache
-def _checks():
-    """The master notebook's definition of what a run may be told, and of how a parameter file is read."""
-    return from_notebook.load(PROJECT / MASTER, "CheckedParameters", "explain", "read_parameter_file", "RunError")
-
-
-def read_parameters(path):
-    """The parameters in a YAML file, name to value. Raises StudyError where it is not a readable list of them."""
+def read_file(path):
+    """The parameters in a YAML file, name to value. Raises StudyError if it is anything else."""
     try:
-        return _checks().read_parameter_file(path)
-    except _checks().RunError as error:
-        raise StudyError(str(error)) from None
+        text = Path(path).read_bytes().decode("utf-8")
+        content, tree = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
+    except UnicodeDecodeError:
+        raise StudyError(f"{path}: is not UTF-8 text: save it as UTF-8") from None
+    except (OSError, yaml.YAMLError) as error:
+        raise StudyError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    if text.startswith("\ufeff"):
+        raise StudyError(f"{path}: begins with a byte order mark: save it as UTF-8 without BOM")
+    if not isinstance(content, dict):
+        raise StudyError(f"{path}: should hold lines like 'optimizer: adam', one per parameter")
+    seen = {"weights_path": "the batch saves each run's weights itself: delete this line"}
+    for key, _ in tree.value:
+        place = f"{path}, line {key.start_mark.line + 1}"
+        if not str(key.value).isidentifier():
+            raise StudyError(f"{place}: {key.value!r} is not a name of a parameter")
+        if key.value in seen:
+            raise StudyError(f"{place}: {key.value}: {seen[key.value]}")
+        seen[key.value] = "is given twice: delete one of them"
+    return content
 
 
-def plan(study, overlays=(), seeds=()):
-    """The runs of a study: run name to Run.
+def did_you_mean(word, words, otherwise=""):
+    """': did you mean …?' with the most similar of the words; else the text `otherwise`."""
+    near = difflib.get_close_matches(str(word).lower(), set(words) - {word}, n=1)
+    return f": did you mean {near[0]}?" if near else otherwise
+
+
+def explain(fault, fields):
+    """One of pydantic's faults (a dict) as one line: name, value, what is wrong, what to do."""
+    name, given, kind = str(fault["loc"][0]), fault["input"], fault["type"]
+    if kind == "extra_forbidden":
+        return f"{name} is not a parameter{did_you_mean(name, fields)}"
+    fix = FIXES.get((kind, type(given))) or did_you_mean(given, map(str, get_args(fields[name].annotation)))
+    return f"{name} = {given!r} ({type(given).__name__}): {fault['msg'].removeprefix('Value error, ')}{fix}"
+
+
+def plan(study, overlays=(), seeds=(), words=()):
+    """The runs of a study: run name to its checked parameters, a dict with every name of the master's.
 
     study: a folder of params/, each of its .yaml files is one run. overlays: files whose parameters replace those of
-    every run. seeds: whole numbers; each run is made once a seed, and carries the seed in its name. Without seeds,
-    the seed is the one in the files. Raises StudyError with every fault found, the file named.
+    every run. seeds: whole numbers; each run is made once per seed, and carries the seed in its name. Without seeds,
+    the seed is the one in the files. words: only files that have one of them in their name; none: all. Raises StudyError
+    with every fault found, the file named.
     """
     files = sorted(Path("params", study).glob("*.yaml"))
     if not files:
-        known = sorted(folder.name for folder in Path("params").glob("*/"))
-        raise StudyError(f"params/{study}: no parameter files there. Studies: {', '.join(known)}")
-    checks = _checks()
-    defaults = from_notebook.parameters(MASTER)
-    runs, faults = {}, {f"{file}: rename it to .yaml": None for file in Path("params", study).glob("*.yml")}
+        known = ", ".join(sorted(folder.name for folder in Path("params").glob("*/")))
+        raise StudyError(f"params/{study}: no parameter files there. Studies: {known}")
+    for word in words:  # YAML takes 04 for the number 4
+        if not any(isinstance(word, str) and word in file.stem for file in files):
+            names = ", ".join(file.stem for file in files)
+            raise StudyError(f"runs={word}: no run has this in its name, or it is a number: write more of: {names}")
+    files = [file for file in files if not words or any(word in file.stem for word in words)]
+    faults, contents, runs = [f"{file}: rename it to .yaml" for file in Path("params", study).glob("*.yml")], {}, {}
+    for path in [*files, *map(Path, overlays)]:
+        try:
+            contents[path] = read_file(path)
+        except StudyError as error:
+            faults.append(str(error))
+            contents[path] = {}
+        if seeds and path in files and re.search(r"-seed-\d+$", path.stem):
+            faults.append(f"{path}: is one seed's file already: rename it, or leave out seeds")
+    Parameters, defaults = notebook.load(MASTER, "check").Parameters, notebook.defaults(MASTER)
     for file in files:
         for seed in seeds or [None]:
-            layers = {}
-            for path in [file, *map(Path, overlays)]:
-                try:
-                    layers[path] = read_parameters(path)
-                except StudyError as error:
-                    faults[str(error)] = None
-            if seed is not None:
-                layers["seeds"] = {"seed": seed}
-            given = {name: (value, path) for path, layer in layers.items() for name, value in layer.items()}
-            parameters = defaults | {name: value for name, (value, _) in given.items()}
+            layers = {path: contents[path] for path in [file, *map(Path, overlays)]}
+            layers |= {} if seed is None else {"seeds": {"seed": seed}}
+            places = {str(name): path for path, layer in layers.items() for name in layer}
+            values = defaults | {str(name): value for layer in layers.values() for name, value in layer.items()}
             try:
-                parameters = checks.CheckedParameters(**{str(k): v for k, v in parameters.items()}).model_dump()
+                runs[file.stem + ("" if seed is None else f"-seed-{seed}")] = Parameters(**values).model_dump()
             except ValidationError as error:
-                for fault in error.errors():
-                    faults[f"{given.get(fault['loc'][0], (None, MASTER))[1]}: {checks.explain(fault)}"] = None
-            name = file.stem if seed is None else f"{file.stem}-seed-{seed}"
-            runs[name] = Run([str(file), *map(str, overlays)], seed, parameters)
-    if faults:
+                faults += [f"{places.get(fault['loc'][0], MASTER)}: {explain(fault, Parameters.model_fields)}"
+                           for fault in error.errors()]
+    if faults := list(dict.fromkeys(faults)):
         raise StudyError(f"{len(faults)} wrong in the parameters\n  " + "\n  ".join(faults))
     return runs
 
 
-def prepare(study, overlays=(), seeds=(), name=None):
-    """A study that can be made: its folder in outputs/, and its runs as by plan().
-
-    seeds: whole numbers, also as text, as snakemake hands them over. name: of the folder; None: that of the last
-    overlay, else of the study. Raises StudyError with what stands against it, before anything is made.
-    """
-    name = (Path(overlays[-1]).stem if overlays else study) if name is None else name
-    folder = f"outputs/{name}"
-    refuse_path(study=study, name=name)
-    runs = plan(study, overlays, [int(seed) if re.fullmatch("-?[0-9]+", str(seed)) else seed for seed in seeds])
-    refuse_mixture(runs, folder)
-    refuse_unwritable(folder)
-    return folder, runs
-
-
-@functools.cache
-def _summary():
-    """The summary notebook's function that reads an executed notebook."""
-    return from_notebook.load(PROJECT / SUMMARY, "read_run")
-
-
-def read_record(path):
-    """The result record of an executed notebook as a dict; None where the notebook has none."""
-    return _summary().read_run(path)["record"]
+def read_options(config):
+    """What was given after --config: (the arguments of plan(), the folder in outputs/). Raises StudyError."""
+    for option in set(config) - set(OPTIONS):
+        hint = did_you_mean(option, OPTIONS, f": there are {', '.join(OPTIONS)}")
+        raise StudyError(f"--config {option}=…: no such option{hint}")
+    study, given = str(config.get("study", "paper")), [config.get(option, []) for option in ("overlay", "seeds", "runs")]
+    overlays, seeds, words = (value if isinstance(value, list) else [value] for value in given)
+    name = str(config.get("name", Path(overlays[-1]).stem if overlays else study))
+    for option, value in {"study": study, "name": name}.items():
+        if not value or Path(value).is_absolute() or ".." in Path(value).parts:
+            raise StudyError(f"{option}={value}: should be a folder's name, without '..' and not beginning with '/'")
+    return (study, overlays, seeds, words), f"outputs/{name}"
 
 
 def refuse_mixture(runs, folder):
-    """Raise StudyError where a finished run in the folder was made with other parameters than planned."""
-    faults = []
-    for name, run in runs.items():
-        path = Path(folder, f"{name}.ipynb")
-        record = read_record(path) if path.exists() else {"parameters": run.parameters}
+    """Raise StudyError if a finished run in the folder was made with other parameters than planned.
+
+    Returns the names of finished runs that are known to be made by another source of the master notebook.
+    """
+    defaults, source, faults, others = notebook.defaults(MASTER), source_digest(MASTER), [], []
+    for name, path in {name: Path(folder, f"{name}.ipynb") for name in runs}.items():
+        record = read_record(path) if path.exists() else {"parameters": runs[name], "environment": {}}
         if record is None:
             faults.append(f"{path}: holds no result")
             continue
-        for key, planned in run.parameters.items():
-            made = record["parameters"].get(key)
-            if made != planned and key not in PLACES:
-                faults.append(f"{path}: was made with {key} = {made!r}, now asked for is {planned!r}")
+        recorded = defaults | record["parameters"]  # older records lack newer parameters
+        faults += [f"{path}: was made with {key} = {recorded[key]!r}, now asked for is {planned!r}"
+                   for key, planned in runs[name].items() if recorded[key] != planned and key not in PATH_PARAMETERS]
+        others += [name] * (record["environment"].get("source", source) != source)
     if faults:
-        raise StudyError(
-            f"{folder} holds other runs under these names\n  " + "\n  ".join(faults)
-            + "\n  to do: choose another folder with --config name=…, or move these files away"
-        )
+        raise StudyError(f"{folder} holds other runs under these names\n  " + "\n  ".join(faults)
+                         + "\n  to do: choose another folder with --config name=…, or move these files away")
+    return others
 
 
-def refuse_options(config):
-    """Raise StudyError where the batch was given an option after --config that it does not know."""
-    for name in set(config) - OPTIONS:
-        near = difflib.get_close_matches(name, OPTIONS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(OPTIONS))}"
-        raise StudyError(f"--config {name}=…: no such option: {hint}")
+def source_digest(path):
+    """The digest that a record made by this notebook holds as `source`: of what IPython's In holds at that moment."""
+    cells = [cell.source.rstrip("\n") for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    last = next((number for number, cell in enumerate(cells) if '"\\n".join(cells)' in cell), len(cells))
+    executed = [cell for cell in cells[:last + 1] if not re.match(r"# Parameters|#\s*@title Parameters", cell)]
+    return hashlib.sha256("\n".join(["", *executed]).encode()).hexdigest()
 
 
-def refuse_path(**names):
-    """Raise StudyError where a name given to the batch leads out of its folder."""
-    for what, name in names.items():
-        if not name or Path(name).is_absolute() or ".." in Path(name).parts:
-            raise StudyError(f"{what}={name}: should be the name of a folder, without '..' and not beginning with '/'")
+def refuse_absent_backends(runs):
+    """Raise StudyError if a run asks for a backend that is not installed here."""
+    absent = sorted({run["backend"] for run in runs.values() if find_spec(run["backend"]) is None})
+    if absent:
+        raise StudyError(f"backend: not installed here: {', '.join(absent)}: pip install {' '.join(absent)}")
 
 
-def refuse_unwritable(folder):
-    """Raise StudyError where nothing can be written into a folder, or where it cannot be made."""
+def write_plan(folder, **content):
+    """Write outputs/<study>/plan.json. Raises StudyError if the folder cannot be written."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
+        Path(folder, "plan.json.new").write_text(json.dumps(content, indent=1), encoding="utf-8")
+        os.replace(Path(folder, "plan.json.new"), Path(folder, "plan.json"))
     except OSError as error:
         raise StudyError(f"{folder}: cannot be written ({error.strerror}): choose another with --config name=…") from None
