@@ -67,12 +67,12 @@ def test_the_display_renews_its_lines_in_a_terminal(tmp_path, monkeypatch, capfd
     display.show()
     first = capfd.readouterr().err
     assert first.splitlines()[:2] == [f"{name} running: epoch 2/5, validation accuracy 61.00%" for name in "ab"]
-    assert first.splitlines()[2].startswith("0 of 2 runs are done, 2 running; about 0:00:04 left")
+    assert first.splitlines()[2].startswith("0 of 2 runs are done, 2 running; about 0:00:06 left")
     print("sgd: test accuracy 9.09%, finished", file=logs[0], flush=True)
     (tmp_path / "a.ipynb").touch()
     display.show()
     second = capfd.readouterr().err
-    assert second.startswith("\033[3F\033[Ja done: test accuracy 9.09%, finished\nb running") and second.count("\n") == 3
+    assert second.startswith("\033[3F\033[Ja done: test accuracy 9.09%, finished\nb running: ")
     logs[1].close()
     assert progress.read_state(tmp_path, "b")["word"] == "waiting", "nobody makes it any more"
 
@@ -83,7 +83,7 @@ def test_the_same_command_goes_on_and_other_parameters_or_sources_are_noticed(fi
     before = (outputs / "01-good.ipynb").stat()
     (folder / "params/mini/02-bad.yaml").write_text(yaml.safe_dump(QUICK | {"optimizer": "sgd"}))
     path = folder / study.MASTER
-    path.write_text(path.read_text().replace("## Train", "## Train it").replace("import hashlib", "import hashlib, abc"))
+    path.write_text(path.read_text().replace("import hashlib", "import hashlib, abc"))
     second = run(*COMMAND, folder=folder, OMP_NUM_THREADS="1")
     assert second.returncode == 0, second.stdout
     assert "made by another version of the master notebook, and kept: 01-good" in second.stdout
@@ -115,7 +115,8 @@ def records(change=lambda record: None):
     (lambda r: r["digests"].update(predictions="0"), "they part at: predictions after epoch 30"),
     (lambda r: r["parameters"].update(optimizer="rmsprop"), "optimizer: 'sgd' and 'rmsprop'"),
     (lambda r: r["environment"]["optimizer"].update(name="adam"), "optimizer's configuration"),
-    (lambda r: (r["history"].pop(), *(r["digests"][k].pop() for k in ("order", "weights"))), "epochs trained: 30 and 29"),
+    (lambda r: [part.pop() for part in (r["history"], r["digests"]["order"], r["digests"]["weights"])],
+     "epochs trained: 30 and 29"),
 ])
 def test_nothing_is_called_equal_that_differs(change, words):
     equal, lines = compare.report(*records(change))

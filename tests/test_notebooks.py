@@ -46,7 +46,7 @@ def test_notebook_is_clean_and_readable(path):
         assert not [line for line in lines if len(line) > 100 and "# @" not in line]
         definitions = [node for node in ast.walk(ast.parse(cell.source)) if hasattr(node, "decorator_list")]
         assert not [node.name for node in definitions if node.name[0] != "_" and not ast.get_docstring(node)]
-    ours = set() if path == MASTER else {module.stem for module in MODULES}
+    ours = {module.stem for module in MODULES if path != MASTER}
     assert imported(*(cell.source for cell in CODE[path])) <= COLAB | ours
 
 
@@ -60,19 +60,18 @@ def test_a_badge_is_the_files_own_and_what_needs_the_project_finds_it():
 
 
 def test_a_notebook_alone_clones_the_project(tmp_path):
-    origin, alone = tmp_path / "origin", tmp_path / "alone"
+    origin = tmp_path / "origin"
     shutil.copytree(PROJECT / "workflow", origin / "workflow")
-    alone.mkdir()
     find = next(cell.source for cell in CODE[BATCH] if "find the project" in cell.source)
     address = re.search(r'address = "(.*)"', find)[1]
     git = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.{origin}.insteadOf", "GIT_CONFIG_VALUE_0": address}
-    refused = run(sys.executable, "-c", find, folder=alone, **git)
+    refused = run(sys.executable, "-c", find, folder=tmp_path, **git)
     assert refused.returncode == 1 and f"{address} could not be cloned: put this notebook into" in refused.stdout
     for words in ("init --quiet", "add .", "-c user.name=t -c user.email=t@t commit --quiet -m t"):
         subprocess.run(["git", "-C", origin, *words.split()], check=True)
     for _ in range(2):  # the second time it is there
-        done = run(sys.executable, "-c", f"{find}\nimport records\nprint(os.getcwd())", folder=alone, **git)
-        assert done.stdout.splitlines()[-1] == str(alone / "project")
+        done = run(sys.executable, "-c", f"{find}\nimport records\nprint(os.getcwd())", folder=tmp_path, **git)
+        assert done.stdout.splitlines()[-1] == str(tmp_path / "project")
 
 
 def test_parameters_cell_agrees_with_its_check():
@@ -109,15 +108,12 @@ def test_colab_gets_the_tools_that_it_lacks_beside_its_own(monkeypatch):
 
 @pytest.mark.slow
 def test_a_lost_runtime_finds_its_finished_runs_again(project):
-    """A study of two small runs, twice; in between all but the folder of the kept runs is lost."""
-    shutil.copy(PROJECT / "environment.yml", project)
     for path in list(project.glob("params/paper/*.yaml"))[2:]:
         path.unlink()
     (project / "tiny.yaml").write_text("dataset: digits\ntrain_limit: 200\nepochs: 1\nbatch_size: 10\n")
-    command = ["papermill", BATCH, "out.ipynb", "-p", "overlay", "tiny.yaml", "-p", "keep_on_drive", "True"]
-    kept = []
+    options, kept = f"{{overlay: tiny.yaml, keep_on_drive: true, keep_in: {project}/drive}}", []
     for _ in range(2):
-        done = run(*command, "-p", "keep_in", project / "drive", "--no-progress-bar", folder=project)
+        done = run("papermill", BATCH, "out.ipynb", "-y", options, "--no-progress-bar", folder=project)
         kept.append({path: path.stat().st_mtime_ns for path in project.glob("drive/tiny/*.*")})
         assert done.returncode == 0, done.stdout
         shutil.rmtree(project / "outputs")

@@ -60,7 +60,7 @@ def test_wrong_options_of_the_batch_are_refused(here, config, words):
 
 
 def test_layers(here):
-    """The master's defaults, the run's file, overlays, the seed: the later wins, and a fault is laid at its own door."""
+    """Defaults, the run's file, overlays, the seed: the later wins, and a fault is laid at its own door."""
     runs = study.plan("paper", ["params/overlays/demo.yaml"], seeds=[0, 3])
     assert len(runs) == 24 and set(runs["04-adam-0.0001-seed-3"]) == set(notebook.defaults(MASTER))
     parameters = runs["04-adam-0.0001-seed-3"]
@@ -147,7 +147,8 @@ def test_plain_papermill_refuses_a_wrong_name_type_and_range_at_once(tmp_path):
     (tmp_path / "run.yaml").write_text("lerning_rate: 0.1\nepochs: '30'\n")
     done = papermill(tmp_path, "-f", "run.yaml", "-p", "seed", "-1", "-p", "batch_norm", "1")
     assert done.returncode != 0
-    assert all(f"\n  {name} = " in done.stdout for name in ("lerning_rate", "epochs", "seed", "batch_norm")), done.stdout
+    wrong = ("lerning_rate", "epochs", "seed", "batch_norm")
+    assert all(f"\n  {name} = " in done.stdout for name in wrong), done.stdout
     executed = [cell.source for cell in nbformat.read(tmp_path / "out.ipynb", 4).cells if cell.get("execution_count")]
     assert not any("import keras" in source for source in executed)
 

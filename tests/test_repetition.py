@@ -63,12 +63,12 @@ def test_training_gives_the_known_weights(steps, name, same_machine):
 
 def test_the_first_epoch_of_an_official_run_is_repeated(tmp_path, mnist_path, same_machine):
     official = read_record(PROJECT / "outputs/reference/04-adam-0.0001.ipynb")
-    done = run("papermill", MASTER, "out.ipynb", "-f", PROJECT / "params/paper/04-adam-0.0001.yaml", "-p", "epochs", "1",
-               "-p", "data_path", mnist_path, "--no-progress-bar", folder=tmp_path, **ONE_THREAD)
+    options = ["-f", PROJECT / "params/paper/04-adam-0.0001.yaml", "-p", "epochs", "1", "-p", "data_path", mnist_path]
+    done = run("papermill", MASTER, "out.ipynb", *options, "--no-progress-bar", folder=tmp_path, **ONE_THREAD)
     assert done.returncode == 0, done.stdout
     repeated = read_record(tmp_path / "out.ipynb")
     assert compare.first_difference(official, repeated) == (None, 7)
-    row, ours = official["history"][0], repeated["history"][0]
-    assert {name: ours[name] for name in row if "seconds" not in name} == {n: v for n, v in row.items() if "seconds" not in n}
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy", "val_answers"):
+        assert repeated["history"][0][name] == official["history"][0][name], name
     equal, lines = compare.report(official, repeated)
     assert not equal and any("epochs" in line for line in lines), "one epoch is not the run of thirty"

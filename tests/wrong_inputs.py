@@ -46,7 +46,7 @@ FILES = {
     "backend-unknown": ("backend: theano", ["backend = 'theano'", "'tensorflow', 'jax' or 'torch'"]),
     "warm-up-negative": ("warmup_epochs: -1.0", ["warmup_epochs = -1.0", "greater than or equal to 0"]),
     "momentum-of-adam": ("optimizer: adam\nmomentum: 0.9", ["momentum = 0.9", "must be 0 with optimizer 'adam'"]),
-    "weights": ("weights_path: model.weights.h5", ["weights_path", "saves each run's weights itself", "delete this line"]),
+    "weights": ("weights_path: model.weights.h5", ["weights_path", "saves each run's weights itself", "delete"]),
     "data-no-npz": ("data_path: /etc/passwd", ["data_path = '/etc/passwd'"]),
     # names
     "name-misspelt": ("lerning_rate: 0.1", ["lerning_rate is not a parameter", "did you mean learning_rate"]),

@@ -4,8 +4,8 @@
     python workflow/compare.py --csv FIRST.ipynb OTHER.ipynb …    a table: each of the others against the first
 
 Compares the chains of digests in the result records: data, initial weights, then for each epoch the order of the images
-and the weights after it, then the predictions. Exit code 0: equal in all of them, in parameters, optimizer and number of
-epochs; 1: they differ; 2: no result to compare.
+and the weights after it, then the predictions. Exit code 0: equal in all of them, and in parameters, optimizer and
+number of epochs; 1: they differ; 2: no result to compare.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""How a study goes on: the epoch and accuracy of each run, runs done, time left: python workflow/progress.py outputs/paper"""
+"""How a study goes on, each run and the whole: python workflow/progress.py outputs/paper"""
 
 import fcntl
 import json
@@ -26,12 +26,13 @@ def is_locked(path):
 
 
 def read_state(folder, name):
-    """One run's state, from its files: a dict of word, text, number of epochs, and pace (seconds per epoch, None: unknown)."""
+    """One run's state, from its files: a dict of word, text, number of epochs, pace (seconds per epoch or None)."""
     path = Path(folder, "logs", f"{name}.log")
     log = path.read_text(errors="replace") if path.exists() else ""
     epochs, end = EPOCH.findall(log), (END.findall(log) or [""])[-1]
     seconds = [float(epoch[1]) for epoch in epochs[1:] or epochs]  # the first also pays for tracing
-    state = {"word": "waiting", "text": "", "epoch": len(epochs), "pace": sum(seconds) / len(seconds) if seconds else None}
+    pace = sum(seconds) / len(seconds) if seconds else None
+    state = {"word": "waiting", "text": "", "epoch": len(epochs), "pace": pace}
     if Path(folder, f"{name}.ipynb").exists():
         return state | {"word": "done", "text": end}
     if "\nRUN FAILED" in log:

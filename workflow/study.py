@@ -16,7 +16,7 @@ from pydantic import ValidationError
 import notebook
 from records import read_record
 
-MASTER = "notebooks/squeezenet_mnist.ipynb"
+MASTER, SUMMARY = "notebooks/squeezenet_mnist.ipynb", "notebooks/summary.ipynb"
 PATH_PARAMETERS = {"data_path", "weights_path"}  # where files lie: not part of what a run computes
 OPTIONS = ("study", "runs", "overlay", "seeds", "name")  # what the batch understands after --config
 FIXES = {
@@ -75,8 +75,8 @@ def plan(study, overlays=(), seeds=(), words=()):
 
     study: a folder of params/, each of its .yaml files is one run. overlays: files whose parameters replace those of
     every run. seeds: whole numbers; each run is made once per seed, and carries the seed in its name. Without seeds,
-    the seed is the one in the files. words: only files that have one of them in their name; none: all. Raises StudyError
-    with every fault found, the file named.
+    the seed is the one in the files. words: only files that have one of them in their name; none: all.
+    Raises StudyError with every fault found, the file named.
     """
     files = sorted(Path("params", study).glob("*.yaml"))
     if not files:
@@ -118,8 +118,8 @@ def read_options(config):
     for option in set(config) - set(OPTIONS):
         hint = did_you_mean(option, OPTIONS, f": there are {', '.join(OPTIONS)}")
         raise StudyError(f"--config {option}=…: no such option{hint}")
-    study, given = str(config.get("study", "paper")), [config.get(option, []) for option in ("overlay", "seeds", "runs")]
-    overlays, seeds, words = (value if isinstance(value, list) else [value] for value in given)
+    study, lists = str(config.get("study", "paper")), [config.get(name, []) for name in ("overlay", "seeds", "runs")]
+    overlays, seeds, words = (value if isinstance(value, list) else [value] for value in lists)
     name = str(config.get("name", Path(overlays[-1]).stem if overlays else study))
     for option, value in {"study": study, "name": name}.items():
         if not value or Path(value).is_absolute() or ".." in Path(value).parts:
@@ -170,4 +170,4 @@ def write_plan(folder, **content):
         Path(folder, "plan.json.new").write_text(json.dumps(content, indent=1), encoding="utf-8")
         os.replace(Path(folder, "plan.json.new"), Path(folder, "plan.json"))
     except OSError as error:
-        raise StudyError(f"{folder}: cannot be written ({error.strerror}): choose another with --config name=…") from None
+        raise StudyError(f"{folder}: cannot be written ({error.strerror}): choose another, --config name=…") from None
