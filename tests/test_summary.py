@@ -19,22 +19,25 @@ def record(accuracy=0.9, status="finished", source="a" * 64, cpu="a processor", 
     """A result record as the master notebook makes them, of 100 test images."""
     wrong = round(10 * (1 - accuracy))
     matrix = np.eye(10, dtype=int) * (10 - wrong) + np.roll(np.eye(10, dtype=int), 1, axis=1) * wrong
-    row = {"epoch": 1, "loss": 0.5, "accuracy": 0.5, "val_loss": None if status == "diverged" else 0.5, "val_accuracy": 0.5}
+    loss = None if status == "diverged" else 0.5
+    row = {"epoch": 1, "loss": 0.5, "accuracy": 0.5, "val_loss": loss, "val_accuracy": 0.5, "val_answers": [1] * 10}
     return {
-        "parameters": DEFAULTS | parameters, "status": status, "test_accuracy": accuracy, "test_loss": row["val_loss"],
-        "confusion_matrix": matrix.tolist(), "history": [row | {"val_answers": [1] * 10, "val_right": [1] * 10}],
+        "parameters": DEFAULTS | parameters, "status": status, "test_accuracy": accuracy, "test_loss": loss,
+        "confusion_matrix": matrix.tolist(), "history": [row],
         "class_counts": {"train": [9] * 10, "validation": [1] * 10, "test": [10] * 10},
-        "environment": {"seconds": {"training": 60}, "source": source, "cpu": cpu, "finished": "2026-11-25T00:00:00+00:00",
-                        "versions": {"python": "3.11.7", "keras": "3.13.2"}},
+        "environment": {"seconds": {"training": 60}, "source": source, "cpu": cpu,
+                        "finished": "2026-11-25T00:00:00+00:00", "versions": {"keras": "3.13.2"}},
     }
 
 
 def write(path, *outputs, **parameters):
     """An executed notebook with these outputs; a dict is a result record."""
-    data = [{RECORD_TYPE: {"name": "result", "data": value, "encoder": "json", "version": 1}} for value in outputs]
-    outputs = [new_output("display_data", data=d) if isinstance(o, dict) and "status" in o else o for o, d in zip(outputs, data)]
+    def output(value):
+        return new_output("display_data", data={RECORD_TYPE: {"data": value}}) if "status" in value else value
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(new_notebook(cells=[new_code_cell("pass", outputs=outputs)], metadata={"papermill": {"parameters": parameters}}), path)
+    cells = [new_code_cell("pass", outputs=[*map(output, outputs)])]
+    nbformat.write(new_notebook(cells=cells, metadata={"papermill": {"parameters": parameters}}), path)
 
 
 def summarize(project, *options):
@@ -51,10 +54,12 @@ def test_every_state_is_shown_as_what_it_is_and_planned_runs_never_vanish(projec
     folder = project / "outputs/paper"
     names = {"01-adam-0.1": 0.1, "02-adam-0.01": 0.01, "03-adam-0.001": 0.001, "04-adam-0.0001": 0.0001}
     plan = {name: DEFAULTS | {"learning_rate": rate} for name, rate in names.items()}
-    plan |= {"09-sgd-0.1": DEFAULTS | {"optimizer": "sgd", "learning_rate": 0.1}, "12-sgd": DEFAULTS | {"optimizer": "sgd"}}
+    sgd = DEFAULTS | {"optimizer": "sgd"}
+    plan |= {"09-sgd-0.1": sgd | {"learning_rate": 0.1}, "12-sgd": sgd}
     write(folder / "04-adam-0.0001.ipynb", record())
     write(folder / "09-sgd-0.1.ipynb", record(0.1, "diverged", optimizer="sgd", learning_rate=0.1))
-    write(folder / "unfinished/01-adam-0.1.ipynb", new_output("error", ename="RunError", evalue="no <data>", traceback=[]))
+    error = new_output("error", ename="RunError", evalue="no <data>", traceback=[])
+    write(folder / "unfinished/01-adam-0.1.ipynb", error)
     write(folder / "unfinished/02-adam-0.01.ipynb", new_output("stream", name="stdout", text="epoch 3/30: 60 s\n"))
     write(folder / "unplanned.ipynb", optimizer="rmsprop", learning_rate=0.1)  # executed in place and killed
     (folder / "03-adam-0.001.ipynb").write_text((folder / "04-adam-0.0001.ipynb").read_text()[:200])
@@ -66,9 +71,9 @@ def test_every_state_is_shown_as_what_it_is_and_planned_runs_never_vanish(projec
         "03-adam-0.001": ("unreadable", "NotJSONError"), "04-adam-0.0001": ("finished", ""),
         "09-sgd-0.1": ("diverged", ""), "12-sgd": ("missing", ""), "unplanned": ("unfinished", ""),
     }
-    assert comparison["model"].to_dict() == {**{name: name[1] for name in names}, "09-sgd-0.1": "9", "12-sgd": "12", "unplanned": "5"}
+    assert list(comparison["model"]) == ["1", "2", "3", "4", "9", "12", "5"]
     assert "no &lt;data&gt;" in page and "href='../unfinished/01-adam-0.1.ipynb'" in page
-    for name in ("comparison.tex", "comparison.txt", "table2.csv", "history.csv", "figure3.svg", "figure6.png", "accuracies.png"):
+    for name in ("comparison.tex", "table2.csv", "history.csv", "figure3.svg", "figure6.png", "accuracies.png"):
         assert (summary / name).stat().st_size > 100, name
 
 
@@ -96,10 +101,10 @@ def test_whatever_departs_from_the_paper_is_named(project):
     (project / "outputs/reference").mkdir()
     shutil.copy(PROJECT / "outputs/reference/04-adam-0.0001.ipynb", project / "outputs/reference")
     summary, comparison, page = summarize(project)
-    caution = ("Not on the paper's terms, as read here: initializer is he_normal instead of glorot_uniform in 1 of 2 configurations; "
-               "batch_norm is True instead of False in 1 of 2 configurations; dataset is digits instead of mnist.")
+    cautions = ["dataset is digits instead of mnist", "batch_norm is True instead of False in 1 of 2 configurations",
+                "initializer is he_normal instead of glorot_uniform in 1 of 2 configurations"]
     for text in (page.replace("&#x27;", "'"), " ".join((summary / "comparison.txt").read_text().split())):
-        assert caution in text
+        assert all(caution in text for caution in cautions)
     assert comparison["unlike the paper"].tolist() == ["", "initializer = he_normal; batch_norm = True"]
     assert "on scikit-learn&#x27;s digits" in page and set(comparison["official (%)"]) == {"98.89"}
     assert max(map(len, (summary / "comparison.txt").read_text().splitlines())) <= 100
@@ -112,18 +117,18 @@ def test_a_mixture_of_notebooks_or_machines_is_named(project):
     write(project / "outputs/paper/b.ipynb", record(seed=1, cpu="another"))
     summary, _, page = summarize(project)
     assert "they differ in processor." in page
-    assert pd.read_csv(summary / "made_by.csv").to_dict("list") == {"processor": ["a processor", "another"], "runs": ["a", "b"]}
+    made_by = pd.read_csv(summary / "made_by.csv").to_dict("list")
+    assert made_by == {"processor": ["a processor", "another"], "runs": ["a", "b"]}
 
 
 def test_official_runs_equal_runs_give_equal_files(project):
     (project / "outputs/paper/seeds").mkdir(parents=True)
-    for seed in (1, 2):
-        shutil.copy(PROJECT / f"outputs/reference/seeds/04-adam-0.0001-seed-{seed}.ipynb", project / "outputs/paper/seeds")
+    [shutil.copy(path, project / "outputs/paper/seeds") for path in PROJECT.glob("outputs/reference/seeds/04-*")]
     shutil.copy(PROJECT / "outputs/reference/04-adam-0.0001.ipynb", project / "outputs/paper")
     summary, comparison, page = summarize(project)
     first = {path.name: path.read_bytes() for path in summary.iterdir()}
     assert {path.name: path.read_bytes() for path in summarize(project)[0].iterdir()} == first
-    assert comparison.loc["04-adam-0.0001", "here (%)"] == "99.07 ± 0.16 (3)" and "Not on the paper's terms" not in page
+    assert comparison.loc["04-adam-0.0001", "here (%)"] == "99.07 ± 0.16 (3)" and "Not on the" not in page
 
 
 def test_class_scores_against_scikit_learn():
