@@ -4,11 +4,11 @@ import json
 
 import pytest
 import yaml
-from conftest import MASTER, PROJECT, copy_project, run
 
 import compare
 import progress
 import study
+from conftest import MASTER, PROJECT, copy_project, run
 from records import read_record
 
 QUICK = {"dataset": "digits", "batch_size": 50, "epochs": 1, "train_limit": 200}

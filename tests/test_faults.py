@@ -16,10 +16,10 @@ import nbformat
 import psutil
 import pytest
 import yaml
-from conftest import MASTER, PROJECT, copy_project, environment, run
 from nbformat.v4 import new_code_cell
 
 import study
+from conftest import MASTER, PROJECT, copy_project, environment, run
 from records import read_record, read_study
 
 COMMAND = ("snakemake", "--config", "study=mini")

@@ -7,9 +7,9 @@ import re
 import nbformat
 import pandas as pd
 import pytest
-from conftest import PROJECT, run
 
 import notebook
+from conftest import PROJECT, run
 
 LESSON = PROJECT / "notebooks/why_training_collapses.ipynb"
 CELLS = {cell.id: cell.source for cell in nbformat.read(LESSON, 4).cells}

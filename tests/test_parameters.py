@@ -9,12 +9,12 @@ import typing
 import nbformat
 import pandas as pd
 import pytest
-import wrong_inputs
 import yaml
-from conftest import MASTER, ONE_THREAD, PROJECT, run
 
 import notebook
 import study
+import wrong_inputs
+from conftest import MASTER, ONE_THREAD, PROJECT, run
 from records import read_record, read_study
 
 NEW = 'label_smoothing = 0.0  # @param {type: "number"}'

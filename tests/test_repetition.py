@@ -8,9 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from conftest import MASTER, ONE_THREAD, PROJECT, run
 
 import compare
+from conftest import MASTER, ONE_THREAD, PROJECT, run
 from records import read_record
 
 KNOWN = json.loads(Path(__file__).with_name("known_digests.json").read_text())

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import MASTER, PROJECT, run
 from scipy import integrate, special, stats
 from sklearn.metrics import accuracy_score, confusion_matrix
 from statsmodels.stats.weightstats import ttest_ind
 
+from conftest import MASTER, PROJECT, run
 from notebook import defaults, load
 from records import read_record
 

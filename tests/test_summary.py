@@ -7,8 +7,9 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import PROJECT, run
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from conftest import PROJECT, run
 from notebook import defaults, load
 from records import RECORD_TYPE
 

@@ -3,7 +3,7 @@
     python workflow/collect.py outputs/reference/proxies.jsonl.gz FOLDER
 
 Each line: {"run": the notebook's name, "sha256": its digest, "record": its result record}. Lines that are there stay as
-they are; a notebook is added once, and again if it has changed. The same notebooks added to the same file give the same bytes.
+they are; a notebook is added once, and again if it has changed. Equal notebooks give equal bytes.
 """
 
 import gzip
@@ -37,4 +37,4 @@ if __name__ == "__main__":
     if len(sys.argv) != 3 or not Path(sys.argv[2]).is_dir():
         sys.exit(__doc__)
     added, empty = collect(*map(Path, sys.argv[1:]))
-    print(f"added: {', '.join(added) or 'nothing new'}" + (f"; no result record in {', '.join(empty)}" if empty else ""))
+    print(f"added: {', '.join(added) or 'nothing new'}" + f"; no result record in {', '.join(empty)}" * bool(empty))

@@ -37,7 +37,7 @@ def read_state(folder, name):
         return state | {"word": "done", "text": end}
     if "\nRUN FAILED" in log:
         return state | {"word": "failed", "text": f"{end}\n  log: {path}"}
-    if log and not end == "RUN STOPPED" and is_locked(path):
+    if log and end != "RUN STOPPED" and is_locked(path):
         text = "epoch {0}, validation accuracy {2}".format(*epochs[-1]) if epochs else "starting"
         return state | {"word": "running", "text": text}
     return state
