@@ -3,6 +3,7 @@
 import fcntl
 import json
 import re
+import shutil
 import sys
 import threading
 import time
@@ -85,7 +86,8 @@ class Display(threading.Thread):
         news = [lines[name] for name in changed if not terminal or name not in running]
         live = [total(self.states, self.epochs)] if terminal or time.time() > self.next_line else []
         self.next_line += 60 * bool(live)
-        live = [lines[name] for name in running if terminal] + live
+        width = shutil.get_terminal_size().columns - 1 if terminal else None  # what wraps could not be renewed
+        live = [line[:width] for line in [lines[name] for name in running if terminal] + live]
         print(f"\033[{self.height}F\033[J" * bool(self.height) + "".join(f"{line}\n" for line in news + live),
               end="", file=sys.stderr, flush=True)
         self.height = terminal * len(live)
