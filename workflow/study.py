@@ -57,7 +57,7 @@ def read_file(path):
 
 def did_you_mean(word, words, otherwise=""):
     """': did you mean …?' with the most similar of the words; else the text `otherwise`."""
-    near = difflib.get_close_matches(str(word).lower(), set(words) - {word}, n=1)
+    near = difflib.get_close_matches(str(word).lower(), set(words) - {str(word)}, n=1)
     return f": did you mean {near[0]}?" if near else otherwise
 
 
