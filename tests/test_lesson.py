@@ -79,12 +79,19 @@ def test_measured_numbers_come_from_cells():
             assert set(re.findall(r"\d+\.\d+", cell.source)) <= settings, cell.source
 
 
-def test_arms_are_those_of_the_lesson(lesson):
+def test_arms_are_those_of_the_lesson_and_show_what_its_cards_say(lesson):
     table = pd.read_csv(PROJECT / "outputs/reference/summary/arms.csv")
-    assert list(table["arm"].unique()) == list(lesson.arms)
-    assert all(list(rows["seed"]) == list(range(5)) for _, rows in table.groupby("arm"))
+    for _, rows in table.groupby("dataset"):
+        assert list(rows["arm"].unique()) == list(lesson.arms)
+        assert list(rows["seed"]) == 5 * list(range(5)) and (rows["steps"] == 300).all()
     assert (table["constant"] == table["answer"].notna()).all()
     assert (table["dead"] == table["dead_layer"].notna()).all()
+    assert not table[table["arm"].isin(["no biases", "conv10's bias only"])]["dead"].any()
+    assert (table["constant"] & ~table["dead"]).any()
+    with contextlib.chdir(PROJECT), contextlib.redirect_stdout(io.StringIO()) as said:
+        exec(CELLS["arms-official"], vars(lesson))
+    p = {name: float(value) for name, value in re.findall(r"(\w+): p = (\S+)", said.getvalue())}
+    assert p["digits"] < 0.001 < 0.05 < p["mnist"]
 
 
 @pytest.mark.slow
