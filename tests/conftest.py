@@ -14,7 +14,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INT
 sys.path.insert(0, str(PROJECT / "workflow"))
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-from notebook import load  # noqa: E402
+from notebooks import load  # noqa: E402
 
 
 @pytest.fixture(scope="session")

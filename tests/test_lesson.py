@@ -8,7 +8,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-import notebook
+import notebooks
 from conftest import PROJECT, run
 
 LESSON = PROJECT / "notebooks/why_training_collapses.ipynb"
@@ -44,7 +44,7 @@ def lesson(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("lesson") / "lesson.ipynb"
     nbformat.write(copy, path)
     with contextlib.chdir(PROJECT), contextlib.redirect_stdout(io.StringIO()) as said:
-        module = notebook.load(path, "parameters", "tools")
+        module = notebooks.load(path, "parameters", "tools")
     assert re.findall(r"exercise (\d): no answer yet", said.getvalue()) == list("12345")
     return module
 

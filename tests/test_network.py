@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import accuracy_score, log_loss
 
 from conftest import MASTER, PROJECT
-from notebook import load
+from notebooks import load
 from records import RECORD_TYPE, read_record
 
 CELLS = {cell.id: cell for cell in nbformat.read(MASTER, 4).cells}

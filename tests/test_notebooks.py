@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from conftest import MASTER, PROJECT, run
-from notebook import defaults, load
+from notebooks import defaults, load
 
 PATHS = [*PROJECT.glob("notebooks/*.ipynb"), *PROJECT.glob("extras/*/*.ipynb")]
 NOTEBOOKS = {path: nbformat.read(path, 4) for path in sorted(PATHS)}

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
-import notebook
+import notebooks
 import study
 import wrong_inputs
 from conftest import MASTER, ONE_THREAD, PROJECT, run
@@ -62,7 +62,7 @@ def test_wrong_options_of_the_batch_are_refused(here, config, words):
 def test_layers(here):
     """Defaults, the run's file, overlays, the seed: the later wins, and a fault is laid at its own door."""
     runs = study.plan("paper", ["params/overlays/demo.yaml"], seeds=[0, 3])
-    assert len(runs) == 24 and set(runs["04-adam-0.0001-seed-3"]) == set(notebook.defaults(MASTER))
+    assert len(runs) == 24 and set(runs["04-adam-0.0001-seed-3"]) == set(notebooks.defaults(MASTER))
     parameters = runs["04-adam-0.0001-seed-3"]
     assert [parameters[k] for k in ("dataset", "seed", "optimizer", "dropout")] == ["digits", 3, "adam", 0.0]
     (here / "params/paper/02-adam-0.01.yaml").write_text("optimizer: adam\nlearning_rate: 2.0\n")
@@ -107,7 +107,7 @@ def test_the_parameters_cell_agrees_with_its_check(master):
 
 def test_the_twelve_files_are_the_papers_grid(here):
     runs, models = study.plan("paper"), pd.read_csv("paper/models.csv")
-    assert len(runs) == len(models) == 12 and runs["04-adam-0.0001"] == notebook.defaults(MASTER)
+    assert len(runs) == len(models) == 12 and runs["04-adam-0.0001"] == notebooks.defaults(MASTER)
     for (name, parameters), model in zip(runs.items(), models.itertuples()):
         expected = {"optimizer": model.optimizer, "learning_rate": model.learning_rate, "batch_size": 64, "epochs": 30}
         assert parameters | expected == parameters
@@ -134,7 +134,7 @@ def test_the_official_runs_can_be_made_again_by_the_commands_beside_them(here):
 
 def fits_one(record, planned):
     """Whether a record has the parameters of one of the planned runs."""
-    recorded = notebook.defaults(MASTER) | record["parameters"]
+    recorded = notebooks.defaults(MASTER) | record["parameters"]
     return any(all(recorded[k] == v for k, v in run.items() if k not in study.PATH_PARAMETERS) for run in planned)
 
 

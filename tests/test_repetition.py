@@ -17,7 +17,7 @@ KNOWN = json.loads(Path(__file__).with_name("known_digests.json").read_text())
 STEPS = """
 import json, sys
 sys.path.insert(0, "workflow")
-from notebook import defaults, load
+from notebooks import defaults, load
 master = load(sys.argv[1], "check", "imports", "data", "network", "training")
 for name, known in json.loads(sys.argv[2]).items():
     settings = master.Parameters(**defaults(sys.argv[1]) | known["parameters"])

@@ -16,7 +16,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 from statsmodels.stats.weightstats import ttest_ind
 
 from conftest import MASTER, PROJECT, run
-from notebook import defaults, load
+from notebooks import defaults, load
 from records import read_record
 
 REFERENCE = PROJECT / "outputs/reference"

@@ -10,7 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from conftest import PROJECT, run
-from notebook import defaults, load
+from notebooks import defaults, load
 from records import RECORD_TYPE
 
 DEFAULTS = defaults(PROJECT / "notebooks/squeezenet_mnist.ipynb")

@@ -12,7 +12,7 @@ import csv
 import sys
 from pathlib import Path
 
-import notebook
+import notebooks
 from records import read_record
 from study import MASTER, PATH_PARAMETERS
 
@@ -36,7 +36,7 @@ def first_difference(a, b):
 
 def conditions(record):
     """What was asked for, and what computed it: two dicts."""
-    asked = notebook.defaults(MASTER) | record["parameters"]  # older records lack newer parameters
+    asked = notebooks.defaults(MASTER) | record["parameters"]  # older records lack newer parameters
     asked |= {"epochs trained": len(record["history"]), "optimizer's configuration": record["environment"]["optimizer"]}
     machine = {name: record["environment"].get(name) for name in ("cpu", "gpus", "threads", "versions")}
     return {name: value for name, value in asked.items() if name not in PATH_PARAMETERS}, machine

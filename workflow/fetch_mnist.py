@@ -3,7 +3,7 @@
 import os
 import sys
 
-from notebook import load
+from notebooks import load
 from study import MASTER
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

@@ -13,7 +13,7 @@ import nbformat
 import yaml
 from pydantic import ValidationError
 
-import notebook
+import notebooks
 from records import read_record
 
 MASTER, SUMMARY = "notebooks/squeezenet_mnist.ipynb", "notebooks/summary.ipynb"
@@ -96,7 +96,7 @@ def plan(study, overlays=(), seeds=(), words=()):
             contents[path] = {}
         if seeds and path in files and re.search(r"-seed-\d+$", path.stem):
             faults.append(f"{path}: is one seed's file already: rename it, or leave out seeds")
-    Parameters, defaults = notebook.load(MASTER, "check").Parameters, notebook.defaults(MASTER)
+    Parameters, defaults = notebooks.load(MASTER, "check").Parameters, notebooks.defaults(MASTER)
     for file in files:
         for seed in seeds or [None]:
             layers = {path: contents[path] for path in [file, *map(Path, overlays)]}
@@ -132,7 +132,7 @@ def refuse_mixture(runs, folder):
 
     Returns the names of finished runs that are known to be made by another source of the master notebook.
     """
-    defaults, source, faults, others = notebook.defaults(MASTER), source_digest(MASTER), [], []
+    defaults, source, faults, others = notebooks.defaults(MASTER), source_digest(MASTER), [], []
     for name, path in {name: Path(folder, f"{name}.ipynb") for name in runs}.items():
         record = read_record(path) if path.exists() else {"parameters": runs[name], "environment": {}}
         if record is None:

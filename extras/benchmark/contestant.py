@@ -19,7 +19,7 @@ import numpy as np
 PROJECT = Path(__file__).resolve().parents[2]
 MASTER = PROJECT / "notebooks" / "squeezenet_mnist.ipynb"
 sys.path.insert(0, str(PROJECT / "workflow"))
-import notebook  # noqa: E402
+import notebooks  # noqa: E402
 
 BATCH = 64
 SIZE = 2048  # rows and columns of the matrices
@@ -28,7 +28,7 @@ SIZE = 2048  # rows and columns of the matrices
 def load_master():
     """The definitions of the master notebook, as a module."""
     with redirect_stdout(sys.stderr):  # standard output is for answers
-        return notebook.load(MASTER, "check", "imports", "data", "network", "training")
+        return notebooks.load(MASTER, "check", "imports", "data", "network", "training")
 
 
 def serve(one_round):
@@ -51,7 +51,7 @@ def data(master, steps):
 
 def paper_model(master, **changes):
     """The paper's model 4, as the master notebook builds and compiles it; changes: of its parameters."""
-    settings = master.Parameters(**notebook.defaults(MASTER) | changes)
+    settings = master.Parameters(**notebooks.defaults(MASTER) | changes)
     return master.build(settings, n_steps=844)
 
 

@@ -10,7 +10,7 @@ import shutil
 import numpy as np
 import pytest
 
-import notebook as notebooks
+import notebooks
 from conftest import MASTER, PROJECT, run
 from records import read_record
 
