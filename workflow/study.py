@@ -44,13 +44,13 @@ def read_file(path):
         raise StudyError(f"{path}: begins with a byte order mark: save it as UTF-8 without BOM")
     if not isinstance(content, dict):
         raise StudyError(f"{path}: should hold lines like 'optimizer: adam', one per parameter")
-    seen = {"weights_path": "the batch saves each run's weights itself: delete this line"}
+    seen = {"weights_path": "is not needed, as the batch saves each run's weights itself: delete this line"}
     for key, _ in tree.value:
         place = f"{path}, line {key.start_mark.line + 1}"
         if not str(key.value).isidentifier():
             raise StudyError(f"{place}: {key.value!r} is not a name of a parameter")
         if key.value in seen:
-            raise StudyError(f"{place}: {key.value}: {seen[key.value]}")
+            raise StudyError(f"{place}: {key.value} {seen[key.value]}")
         seen[key.value] = "is given twice: delete one of them"
     return content
 
