@@ -29,7 +29,7 @@ def test_a_failed_run_is_named_with_its_reason_and_the_others_finish(first):
     folder, done = first
     outputs = folder / "outputs/mini"
     assert done.returncode != 0 and "Exception" not in done.stdout and "Error" not in done.stdout, done.stdout
-    assert "02-bad failed: train_limit = 1 leaves nothing to train or validate on" in done.stdout
+    assert "02-bad failed: train_limit = 1: nothing to train or validate on" in done.stdout
     assert "01-good done: test accuracy" in done.stdout and "1 of 2 runs are done, 1 failed" in done.stdout
     assert (outputs / "01-good.ipynb").exists() and (outputs / "01-good.weights.h5").exists()
     assert not (outputs / "02-bad.ipynb").exists() and (outputs / "unfinished/02-bad.ipynb").exists()
