@@ -143,10 +143,11 @@ def test_a_share_is_judged_by_the_binomial_distribution(report):
 def test_likelihoods_from_the_records_by_hand(report):
     made, table = report.judge_readings()
     table = table.set_index("reading")
-    assert len(made) == len(proxies()) and set(table.index) == {reading for reading, _, _ in proxies()}
+    judged = {key: record for key, record in proxies().items() if key[1] in (9, 11)}  # 3 and 7 are shown beside
+    assert len(made) == len(judged) and set(table.index) == {reading for reading, _, _ in judged}
     for reading, row in table.iterrows():
         hits, still_open, n = {9: 0, 11: 0}, 0, {9: 0, 11: 0}
-        for (name, model, _), record in proxies().items():
+        for (name, model, _), record in judged.items():
             if name != reading:
                 continue
             n[model] += 1
