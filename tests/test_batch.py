@@ -96,6 +96,14 @@ def test_the_same_command_goes_on_and_other_parameters_or_sources_are_noticed(fi
     assert third.returncode != 0 and "02-bad.ipynb: was made with seed = 0, now asked for is 6" in third.stdout
 
 
+@pytest.mark.parametrize("seeds, numbers", [("[0,1]", (0, 1)), ("3", (3,))])
+def test_options_as_they_are_typed(project, seeds, numbers):
+    options = (f"seeds={seeds}", "runs=[04-adam,09-sgd]", "overlay=params/overlays/demo.yaml")
+    done = run("snakemake", "--dry-run", "--config", *options, folder=project)
+    names = [f"{name}-seed-{seed}" for name in ("04-adam-0.0001", "09-sgd-0.1") for seed in numbers]
+    assert done.returncode == 0 and done.stdout.split("To do:")[1].split()[:len(names)] == names, done.stdout
+
+
 def test_nothing_starts_without_mnist(project):
     done = run("snakemake", folder=project, MNIST_NPZ=str(project / "absent.npz"))
     assert done.returncode != 0 and "MNIST could not be loaded" in done.stdout and "absent.npz" in done.stdout

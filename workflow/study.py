@@ -120,6 +120,7 @@ def read_options(config):
         raise StudyError(f"--config {option}=…: no such option{hint}")
     study, lists = str(config.get("study", "paper")), [config.get(name, []) for name in ("overlay", "seeds", "runs")]
     overlays, seeds, words = (value if isinstance(value, list) else [value] for value in lists)
+    seeds = [int(seed) if re.fullmatch(r"-?\d+", str(seed)) else seed for seed in seeds]  # snakemake hands over text
     name = str(config.get("name", Path(overlays[-1]).stem if overlays else study))
     for option, value in {"study": study, "name": name}.items():
         if not value or Path(value).is_absolute() or ".." in Path(value).parts:
