@@ -107,6 +107,18 @@ def test_colab_gets_the_tools_that_it_lacks_beside_its_own(monkeypatch):
     assert "--system-site-packages" in commands[0] and commands[1][-2].startswith("papermill==")
 
 
+def test_the_first_notebook_offline_learns_and_breaks(tmp_path):
+    path = next(path for path in ALONE if path != MASTER)
+    (tmp_path / "first.ipynb").write_text(path.read_text("utf-8").replace("offline = False", "offline = True"), "utf-8")
+    done = run("papermill", "first.ipynb", "out.ipynb", "--no-progress-bar", folder=tmp_path)
+    assert done.returncode == 0, done.stdout
+    executed = nbformat.read(tmp_path / "out.ipynb", 4).cells
+    said = {cell.id: cell.outputs for cell in executed if cell.cell_type == "code"}
+    exam = re.search(r"fire modules +([\d.]+)", said["compare"][-1].data["text/plain"])
+    answered = re.search(r"answers to the exam's digits: \[(.*)\]", said["break"][-1].text)
+    assert float(exam[1]) > 80 and len(answered[1].split()) == 1
+
+
 @pytest.mark.slow
 def test_a_lost_runtime_finds_its_finished_runs_again(project):
     for path in list(project.glob("params/paper/*.yaml"))[2:]:
