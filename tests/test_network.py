@@ -65,7 +65,7 @@ def test_ten_digits_show_what_their_titles_say(master, monkeypatch):
     arrays = master.load_digits28()
     images, labels = master.prepare(arrays["x_train"][1:7], arrays["y_train"][1:7])
     monkeypatch.setattr(matplotlib.pyplot, "show", lambda: None)
-    shown = vars(master) | {"data": {"train": (images, labels)}}
+    shown = vars(master) | {"settings": None, "load_data": lambda settings: ({"train": (images, labels)}, None)}
     exec(CELLS["ten-digits"].source, shown)
     pictures = {ax.get_title(): ax.images[0].get_array() for ax in shown["axes"] if ax.images}
     assert [*pictures] == list("123456")
@@ -161,7 +161,7 @@ def test_cells_run_again_leave_the_record_true(tmp_path):
 
 
 def test_the_accuracies_in_the_text_are_the_papers_and_the_official_ones():
-    stated = ast.parse(CELLS["test"].source).body[0]
+    stated = ast.parse(CELLS["paper"].source).body[0]
     models = pd.read_csv(PROJECT / "paper/models.csv").sort_values("learning_rate", ascending=False)
     in_paper = {name: group.to_list() for name, group in models.groupby("optimizer")["accuracy_percent"]}
     assert stated.targets[0].id == "paper" and ast.literal_eval(stated.value) == in_paper

@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 import shutil
-import typing
 
 import nbformat
 import pandas as pd
@@ -17,7 +16,7 @@ import wrong_inputs
 from conftest import MASTER, ONE_THREAD, PROJECT, run
 from records import read_record, read_study
 
-NEW = 'label_smoothing = 0.0  # @param {type: "number"}'
+NEW = 'label_smoothing = 0.0  # @param {type: "number", min: 0, max: 0.99}'
 
 
 @pytest.fixture
@@ -94,17 +93,6 @@ def test_planning_needs_neither_tensorflow_nor_keras():
     assert run("python", "-c", code, folder=PROJECT).returncode == 0
 
 
-def test_the_parameters_cell_agrees_with_its_check(master):
-    fields = master("check").Parameters.model_fields
-    source = next(c.source for c in nbformat.read(MASTER, 4).cells if c.metadata.get("tags") == ["parameters"])
-    lines = [re.fullmatch(r"(\w+) = (.+?)  # @param (.+)", line) for line in source.splitlines() if line[0] != "#"]
-    assert {line[1] for line in lines} == set(fields)
-    types = {float: '{type: "number"}', int: '{type: "integer"}', str: '{type: "string"}', bool: '{type: "boolean"}'}
-    for _, name, _, form in ((line[0], *line.groups()) for line in lines):
-        kind = fields[name].annotation
-        assert form == (types[kind] if kind in types else json.dumps(list(typing.get_args(kind))))
-
-
 def test_the_twelve_files_are_the_papers_grid(here):
     runs, models = study.plan("paper"), pd.read_csv("paper/models.csv")
     assert len(runs) == len(models) == 12 and runs["04-adam-0.0001"] == notebooks.defaults(MASTER)
@@ -147,7 +135,7 @@ def test_plain_papermill_refuses_a_wrong_name_type_and_range_at_once(tmp_path):
     (tmp_path / "run.yaml").write_text("lerning_rate: 0.1\nepochs: '30'\n")
     done = papermill(tmp_path, "-f", "run.yaml", "-p", "seed", "-1", "-p", "batch_norm", "1")
     assert done.returncode != 0
-    wrong = ("lerning_rate is not a parameter", "epochs = '30': ", "seed = -1: ", "batch_norm = 1: ")
+    wrong = ("lerning_rate = 0.1: is not a parameter", "epochs = '30': ", "seed = -1: ", "batch_norm = 1: ")
     assert all(f"\n  {words}" in done.stdout for words in wrong), done.stdout
     executed = [cell.source for cell in nbformat.read(tmp_path / "out.ipynb", 4).cells if cell.get("execution_count")]
     assert not any("import keras" in source for source in executed)
@@ -173,8 +161,6 @@ def test_a_new_parameter_with_a_default_breaks_nothing(here):
         cell.source = cell.source.replace("# @title Parameters", '# @title Parameters {run: "auto"}') + f"\n{NEW}"
 
     path = changed_master(here / study.MASTER, change)
-    field = "    label_smoothing: float = Field(ge=0, lt=1)\\n"
-    path.write_text(path.read_text().replace('"    seed: int', f'"{field}",\n    "    seed: int'))
     (here / "outputs/paper").mkdir(parents=True)
     for run_file in (PROJECT / "outputs/reference").glob("*.ipynb"):
         shutil.copy(run_file, here / "outputs/paper")
@@ -189,4 +175,4 @@ def test_a_new_parameter_with_a_default_breaks_nothing(here):
     assert done.returncode == 0, done.stdout
     record = read_record(here / "out.ipynb")
     assert record["parameters"] | options == record["parameters"]
-    assert record["environment"]["source"] == study.source_digest(path) != study.source_digest(MASTER)
+    assert record["environment"]["source"] == study.source_digest(path)

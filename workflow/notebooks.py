@@ -16,6 +16,7 @@ def load(path, *tags):
         if not any(tag in cell.metadata.get("tags", []) for cell in cells):
             raise KeyError(f"{path}: no cell has the tag {tag!r}")
     module = ModuleType(Path(path).stem)
+    module.In = [cell.source for cell in cells if cell.cell_type == "code"]  # as in IPython after *Run all*
     for number, cell in enumerate(cells):
         if set(tags) & set(cell.metadata.get("tags", [])):
             exec(compile(cell.source, f"{path}, cell {number}", "exec"), vars(module))
@@ -24,4 +25,5 @@ def load(path, *tags):
 
 def defaults(path):
     """The default parameters of a notebook, name to value: its cell tagged `parameters`, executed alone."""
-    return {name: value for name, value in vars(load(path, "parameters")).items() if not name.startswith("__")}
+    values = vars(load(path, "parameters"))
+    return {name: value for name, value in values.items() if name != "In" and not name.startswith("__")}

@@ -22,6 +22,7 @@ OPTIONS = ("study", "runs", "overlay", "seeds", "name")  # what the batch unders
 FIXES = {
     ("float_type", str): ": write it without quotes and as 0.0001, since YAML takes 1e-4 for text",
     ("int_type", str): ": write it without quotes",
+    ("literal_error", float): ": write it in quotes",
     ("bool_type", str): ": write true or false, without quotes",
     ("bool_type", int): ": write true or false",
 }
