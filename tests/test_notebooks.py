@@ -20,8 +20,8 @@ CODE = {path: [cell for cell in notebook.cells if cell.cell_type == "code"] for 
 MODULES = [path for part in ("workflow", "tests", "extras") for path in (PROJECT / part).rglob("*.py")]
 BATCH = PROJECT / "notebooks/colab_batch.ipynb"
 ALONE = {MASTER, PROJECT / "notebooks/first_network.ipynb"}  # need nothing beside them
-COLAB = {"IPython", "google", "jax", "keras", "matplotlib", "nbformat", "numpy", "pandas", "pydantic", "scipy", "sklearn",
-         "statsmodels", "tensorflow", "yaml"}
+COLAB = {"IPython", "google", "jax", "keras", "matplotlib", "nbformat", "numpy", "pandas", "pydantic", "scipy",
+         "sklearn", "statsmodels", "tensorflow", "yaml"}
 CALLED = {"ipykernel", "jupyterlab", "nbconvert", "papermill", "ruff", "snakemake"}  # not imported
 
 
