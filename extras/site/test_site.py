@@ -5,6 +5,7 @@ import http.server
 import shutil
 import threading
 
+import pytest
 from selenium import webdriver
 
 from conftest import PROJECT
@@ -14,6 +15,8 @@ FLAGS = ("headless", "no-sandbox", "disable-gpu", "host-resolver-rules=MAP * ~NO
 
 def test_no_broken_link_no_error_no_sideways_scrolling():
     """Along every link from the front page, which lies in a folder as on GitHub; what is missing is a console error."""
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        pytest.skip("needs Chromium: apt install chromium chromium-driver")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=PROJECT / "site")
     server = http.server.ThreadingHTTPServer(("localhost", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
