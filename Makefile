@@ -7,7 +7,7 @@ OFFICIAL := outputs/reference
 BENCH := outputs/benchmarks/mine
 PAPERMILL := papermill --no-progress-bar --log-level ERROR
 
-.PHONY: help setup demo reproduce test faults extras-test bench lab report lock release-check
+.PHONY: help setup demo reproduce test faults extras-test bench lab report site lock release-check
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -27,7 +27,7 @@ test: setup ## the tests: minutes
 faults: setup ## the slow tests too: processes killed, disks full
 	python -m pytest -m "slow or not slow"
 
-extras-test: setup ## the tests of benchmark and drawing page, the latter in Chromium
+extras-test: setup site ## the tests of benchmark, drawing page and site, the last two in Chromium
 	PYTHONPATH=tests python -m pytest -p conftest extras
 
 bench: setup ## how fast, compared with what (half an hour); BENCH=folder
@@ -46,6 +46,12 @@ report: setup ## everything that is derived from the official runs
 	  --TagRemovePreprocessor.remove_cell_tags=notebook-only --output-dir $(OFFICIAL) --output report.html $(OFFICIAL)/summary/report.ipynb
 	$(PAPERMILL) extras/page/draw_a_digit.ipynb $(OFFICIAL)/summary/draw_a_digit.ipynb -p page $(OFFICIAL)/draw_a_digit.html
 
+site: site/venv/ready ## a website of the pages and notebooks that there are: site/html/index.html
+	site/venv/bin/sphinx-build -W -E -q -c extras/site -d site/doctrees . site/html
+	tar cf - --exclude '*.ipynb' $(OFFICIAL)/draw_a_digit.html $(OFFICIAL)/summary | tar xf - -C site/html
+	sed 's/\(href=[^ >]*\)\.ipynb/\1.html/g' $(OFFICIAL)/summary/index.html > site/html/$(OFFICIAL)/summary/index.html
+	cp site/html/README.html site/html/index.html
+
 lock: setup ## requirements.txt from environment.yml
 	python -m pip install --quiet uv==0.13.9
 	sed -nE "/^      - [A-Za-z]/{s/^ *- //; s/ #.*//; /;/!s/$$/; python_version < '3.14'/; p;}" environment.yml | uv pip compile - \
@@ -59,4 +65,9 @@ $(VENV)/ready: requirements.txt
 	  { echo "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+	touch $@
+
+site/venv/ready: extras/site/requirements.txt
+	$(PYTHON) -m venv site/venv
+	site/venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement extras/site/requirements.txt
 	touch $@
