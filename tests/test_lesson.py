@@ -1,4 +1,4 @@
-"""The lesson: its exercises accept their solutions and refuse wrong answers; it runs whole."""
+"""The lesson: its exercises accept their solutions and refuse wrong answers; the student's edition runs whole."""
 
 import contextlib
 import io
@@ -44,7 +44,7 @@ def lesson(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("lesson") / "lesson.ipynb"
     nbformat.write(copy, path)
     with contextlib.chdir(PROJECT), contextlib.redirect_stdout(io.StringIO()) as said:
-        module = notebooks.load(path, "parameters", "tools")
+        module = notebooks.load(path, "parameters", "tools", "check")
     assert re.findall(r"exercise (\d): no answer yet", said.getvalue()) == list("12345")
     return module
 
@@ -85,7 +85,7 @@ def test_arms_are_those_of_the_lesson_and_show_what_its_cards_say(lesson):
         assert list(rows["arm"].unique()) == list(lesson.arms)
         assert list(rows["seed"]) == 5 * list(range(5)) and (rows["steps"] == 300).all()
     assert (table["constant"] == table["answer"].notna()).all()
-    assert (table["dead"] == table["dead_layer"].notna()).all()
+    assert (table["dead"] == table["dead_layer"].notna()).all() and not (table["dead"] & ~table["constant"]).any()
     assert not table[table["arm"].isin(["no biases", "conv10's bias only"])]["dead"].any()
     assert (table["constant"] & ~table["dead"]).any()
     with contextlib.chdir(PROJECT), contextlib.redirect_stdout(io.StringIO()) as said:
@@ -94,10 +94,21 @@ def test_arms_are_those_of_the_lesson_and_show_what_its_cards_say(lesson):
     assert p["digits"] < 0.001 < 0.05 < p["mnist"]
 
 
+@pytest.mark.parametrize("path", [LESSON, LESSON.with_name("first_network.ipynb")], ids=lambda path: path.stem)
+def test_the_executed_edition_is_of_todays_code(path):
+    executed = nbformat.read(PROJECT / "outputs/reference/summary" / path.name, 4).cells
+    code = {cell.id: cell.source for cell in executed if "injected-parameters" not in cell.metadata.get("tags", [])}
+    for cell in nbformat.read(path, 4).cells:
+        assert cell.cell_type == "markdown" or code[cell.id] == cell.source, cell.id
+
+
 @pytest.mark.slow
-def test_the_whole_lesson(tmp_path):
+def test_the_students_edition_has_no_solutions_and_runs_whole(tmp_path):
+    remove = "--TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags=solution"
+    run("jupyter", "nbconvert", LESSON, *remove.split(), "--to", "notebook", "--output-dir", tmp_path, folder=PROJECT)
+    assert "<details>" in LESSON.read_text("utf-8") and "<details>" not in (tmp_path / LESSON.name).read_text("utf-8")
     options = f"-p dataset digits -p batch_size 8 -p steps 40 -p seeds 1 -p arms_path {tmp_path}/arms.csv"
-    done = run("papermill", LESSON, tmp_path / "out.ipynb", *options.split(), "--no-progress-bar", folder=PROJECT)
+    done = run("papermill", tmp_path / LESSON.name, tmp_path / "out.ipynb", *options.split(), folder=PROJECT)
     assert done.returncode == 0, done.stdout[-2000:]
     cells = {cell.id: cell for cell in nbformat.read(tmp_path / "out.ipynb", 4).cells}
     for live in ("first-network", "units-dying"):  # updated in place
