@@ -26,6 +26,7 @@ COMMAND = ("snakemake", "--config", "study=mini")
 WAIT = 'print("reached", flush=True)\nwhile Path("armed").exists():\n    time.sleep(0.1)\n'
 RUN = f"""
 import json, time
+from pathlib import Path
 settings = read_parameters(In, globals())
 {WAIT}time.sleep(1)
 Path(settings.weights_path).write_bytes(bytes(3_000_000))

@@ -17,7 +17,8 @@ from notebooks import defaults, load
 PATHS = [*PROJECT.glob("notebooks/*.ipynb"), *PROJECT.glob("extras/*/*.ipynb")]
 NOTEBOOKS = {path: nbformat.read(path, 4) for path in sorted(PATHS)}
 CODE = {path: [cell for cell in notebook.cells if cell.cell_type == "code"] for path, notebook in NOTEBOOKS.items()}
-MODULES = [path for part in ("workflow", "tests", "extras") for path in (PROJECT / part).rglob("*.py")]
+MODULES = [path for part in ("workflow", "tests", "extras/benchmark", "extras/page")
+           for path in (PROJECT / part).rglob("*.py")]  # the site has an environment of its own
 BATCH = PROJECT / "notebooks/colab_batch.ipynb"
 ALONE = {MASTER, PROJECT / "notebooks/first_network.ipynb"}  # need nothing beside them
 COLAB = {"IPython", "google", "jax", "keras", "matplotlib", "nbformat", "numpy", "pandas", "pydantic", "scipy",

@@ -69,9 +69,11 @@ def row(path, first, record):
     """The table's row on one record, compared with the first."""
     environment, backend = record["environment"], record["parameters"]["backend"]
     (epoch, points, same), threads = agreement(first, record), environment["threads"]["OMP_NUM_THREADS"] or "not set"
+    limit = environment["threads"].get("ONEDNN_MAX_CPU_ISA")
     return {
         "run": f"{Path(path).parent.name}/{Path(path).stem}",
-        "made on": f"{environment['cpu']}, {backend} {environment['versions'][backend]}, threads: {threads}",
+        "made on": f"{environment['cpu']}, {backend} {environment['versions'][backend]}, threads: {threads}"
+        + f", vector instructions: {limit}" * bool(limit),
         "they part at": first_difference(first, record)[0] or "nowhere: equal to the bit", "epochs compared": epoch,
         "difference in validation accuracy (points)": f"{points:+.2f}",
         "same answer to test images": "" if same is None else f"{same:.2%}",

@@ -1,0 +1,96 @@
+"""The batch on a real Slurm of one node: a job cancelled, a connection lost, and the same command goes on."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from conftest import ONE_THREAD, copy_project, environment, run
+from records import read_record
+
+pytestmark = pytest.mark.slow
+CONF = Path("/etc/slurm/slurm.conf")
+SETTINGS = """# made by tests/test_slurm.py
+ClusterName=test
+SlurmctldHost=localhost
+SlurmUser=root
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+NodeName=localhost CPUs={cpus} RealMemory=8000 State=UNKNOWN
+PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+PLUGINS = ["snakemake-executor-plugin-slurm==2.8.0", "snakemake-executor-plugin-slurm-jobstep==0.6.1"]
+RUNS = [f"run-{seed}" for seed in range(3)]
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """Environment variables for snakemake beside a running Slurm; skips where there can be none."""
+    if not all(map(shutil.which, ("slurmctld", "slurmd", "munged"))) or os.geteuid() != 0:
+        pytest.skip("needs root and Slurm: apt-get install slurmctld slurmd slurm-client munge")
+    if CONF.exists() and not CONF.read_text().startswith(SETTINGS.splitlines()[0]):
+        pytest.skip(f"{CONF} is somebody's own")
+    folder = tmp_path_factory.mktemp("slurm")
+    (folder / "state").mkdir()
+    CONF.write_text(SETTINGS.format(folder=folder, cpus=os.cpu_count()))
+    plugins = ["pip", "install", "--quiet", "--no-deps", "--target", folder / "site", *PLUGINS]
+    assert run(*plugins, folder=folder).returncode == 0
+    Path("/run/munge").mkdir(exist_ok=True)
+    commands = ["munged", "--foreground", "--force"], ["slurmctld", "-D"], ["slurmd", "-D"]
+    daemons = [subprocess.Popen(command) for command in commands]
+    wait(lambda: "idle" in subprocess.getoutput("sinfo --noheader --format %t"))
+    yield {"PYTHONPATH": str(folder / "site"), **ONE_THREAD}
+    for daemon in reversed(daemons):
+        daemon.terminate()
+        daemon.wait()
+    CONF.unlink()
+
+
+def wait(condition, seconds=300):
+    """Until a condition holds."""
+    end = time.time() + seconds
+    while not condition():
+        assert time.time() < end, f"not within {seconds} s"
+        time.sleep(0.2)
+
+
+def test_a_study_survives_a_cancelled_job_and_a_lost_connection(slurm, tmp_path):
+    project = copy_project(tmp_path / "project")
+    (project / "params/mini").mkdir()
+    for seed, name in enumerate(RUNS):
+        values = {"dataset": "digits", "train_limit": 200, "epochs": 2, "seed": seed}
+        (project / f"params/mini/{name}.yaml").write_text(yaml.safe_dump(values))
+    local = run("snakemake", "--config", "study=mini", "name=local", folder=project, **ONE_THREAD)
+    assert local.returncode == 0, local.stdout
+
+    command = ["snakemake", "--workflow-profile", "workflow/profiles/slurm", "--config", "study=mini"]
+    results = [project / f"outputs/mini/{name}.ipynb" for name in RUNS]
+    batch = subprocess.Popen(command, cwd=project, env=environment(**slurm), start_new_session=True)
+    wait(lambda: any(path.exists() for path in results))
+    finished = next(path for path in results if path.exists())
+    before = finished.read_bytes(), finished.stat().st_mtime_ns
+    batch.send_signal(signal.SIGHUP)  # as when the connection to the login node is lost
+    batch.wait()
+    jobs = subprocess.getoutput("squeue --noheader --format %i").split()
+    subprocess.run(["scancel", *jobs[:1]])
+
+    again = run(*command, folder=project, **slurm)
+    assert again.returncode == 0, again.stdout
+    assert before == (finished.read_bytes(), finished.stat().st_mtime_ns)
+    for path in results:
+        twin = project / "outputs/local" / path.name
+        assert read_record(path)["digests"] == read_record(twin)["digests"] and path.with_suffix(".weights.h5").exists()
+    assert (project / "outputs/mini/summary/index.html").exists()
