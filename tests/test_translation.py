@@ -35,9 +35,11 @@ def test_code_is_the_same_and_text_is_translated_from_what_it_is_today(source, e
     assert [*ours] == [*theirs], f"{edition}: not the cells or sections of {source}, or not in their order"
     for name, cell in ours.items():
         other, digest = theirs[name], sha256(cell.source.strip().encode()).hexdigest()[:12]
-        lost = kept(cell.source) - kept(other.source)
+        lost = [*(kept(cell.source) - kept(other.source))]
+        links = re.findall(r"\]\(([^):#]+)\)", other.source)  # those within the project
+        astray = [link for link in links if not (PROJECT / edition).parent.joinpath(link).exists()]
         if cell.cell_type == "code" and other != cell:
             behind.append(f"{name}: its code differs")
-        elif cell.cell_type == "markdown" and (lost or other.metadata.get("source_digest") != digest):
-            behind.append(f"{name} ({' '.join(cell.source.split()[:6])} ...): digest {digest}, lacks {[*lost]}")
+        elif cell.cell_type == "markdown" and (lost or astray or other.metadata.get("source_digest") != digest):
+            behind.append(f"{name} {cell.source[:40]!r}: digest {digest}; lacks {lost}; links to nowhere {astray}")
     assert not behind, f"translate again into {edition}, then note the digest:\n" + "\n".join(behind)
