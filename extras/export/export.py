@@ -46,7 +46,7 @@ def load_network(weights, parameters):
 
 
 def write_onnx(model, path):
-    """Write a model of load_network as ONNX; its tensors are numbered, since Keras' names are a tenth of int4's file."""
+    """Write a model of load_network as ONNX; tensors are numbered, since Keras' names are a tenth of int4's file."""
     model(np.zeros((1, 28, 28), "uint8"))  # only a model that was called can be exported
     model.export(path, format="onnx", verbose=False)
     network = onnx.version_converter.convert_version(onnx.load(path), 21)  # the first version that knows int4
@@ -93,8 +93,8 @@ def main(run, folder):
     path.parent.mkdir(parents=True, exist_ok=True)
     write_onnx(model, path)
     for kind, options in SMALLER.items():
-        batches = ({"images": part} for part in np.split(mnist["x_train"][:CALIBRATION], 20))
-        quantize_static(path, smaller[kind], SimpleNamespace(get_next=lambda: next(batches, None)), **options)
+        batches = iter([{"images": part} for part in np.split(mnist["x_train"][:CALIBRATION], 20)] + [None])
+        quantize_static(path, smaller[kind], SimpleNamespace(get_next=batches.__next__), **options)
     images, labels = mnist["x_test"], mnist["y_test"]
     expected = model.predict(images, batch_size=500, verbose=0)
     rows = [measure(file, answer(file, images), expected, labels) for file in (path, *smaller.values())]
