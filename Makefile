@@ -7,7 +7,7 @@ OFFICIAL := outputs/reference
 BENCH := outputs/benchmarks/mine
 PAPERMILL := papermill --no-progress-bar --log-level ERROR
 
-.PHONY: help setup demo reproduce test faults extras-test bench lab report site lock release-check
+.PHONY: editions help setup demo reproduce test faults extras-test bench lab report site lock release-check
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -51,6 +51,10 @@ site: site/venv/ready ## a website of the pages and notebooks that there are: si
 	tar cf - --exclude '*.ipynb' $(OFFICIAL)/draw_a_digit.html $(OFFICIAL)/summary | tar xf - -C site/html
 	sed 's/\(href=[^ >]*\)\.ipynb/\1.html/g' $(OFFICIAL)/summary/index.html > site/html/$(OFFICIAL)/summary/index.html
 	cp site/html/README.html site/html/index.html
+
+editions: setup ## the lesson for students, without its solutions, into outputs/editions
+	jupyter nbconvert --log-level ERROR --to notebook --TagRemovePreprocessor.enabled=True \
+	  --TagRemovePreprocessor.remove_cell_tags=solution --output-dir outputs/editions notebooks/why_training_collapses.ipynb
 
 lock: setup ## requirements.txt from environment.yml
 	python -m pip install --quiet uv==0.13.9
