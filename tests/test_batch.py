@@ -1,13 +1,12 @@
-"""A real study, small: what fails, what is told, what goes on; and the tools that look at its results."""
+"""A real study, small: what fails, what is told, what goes on; and the tool that compares two results."""
 
 import json
+import re
 
 import pytest
 import yaml
 
 import compare
-import progress
-import study
 from conftest import MASTER, PROJECT, copy_project, run
 from records import read_record
 
@@ -44,49 +43,29 @@ def test_the_plan_and_the_record_hold_what_was_asked_for(first):
     record, planned = read_record(folder / "outputs/mini/01-good.ipynb"), plan["runs"]["01-good"]
     assert {k: v for k, v in record["parameters"].items() if k != "weights_path"} == \
            {k: v for k, v in planned.items() if k != "weights_path"}
-    assert record["environment"]["source"] == study.source_digest(MASTER)
 
 
-def test_progress_tells_the_truth_of_a_study_that_stands_still(first):
-    folder, _ = first
-    done = run("python", "workflow/progress.py", "outputs/mini", folder=folder)
-    assert "1 of 2 runs are done, 1 failed" in done.stdout
-    assert "02-bad failed: train_limit" in done.stdout and "To go on: snakemake --config study=mini" in done.stdout
+def test_in_a_terminal_a_line_for_each_run_and_one_for_the_whole(project):
+    (project / "params/mini").mkdir()
+    for seed in (0, 1):
+        (project / f"params/mini/run-{seed}.yaml").write_text(yaml.safe_dump(QUICK | {"epochs": 3, "seed": seed}))
+    command = "stty cols 100 rows 30; " + " ".join(COMMAND)
+    terminal = ["script", "--return", "--quiet", "--command", command, "/dev/null"]
+    done = run(*terminal, folder=project, OMP_NUM_THREADS="1", TERM="xterm")
+    lines = [line.strip() for line in re.split(r"[\r\n]|\x1b\[\w", done.stdout)]
+    assert done.returncode == 0, done.stdout
+    for words in ("run-0 running: epoch ./3, validation accuracy .*%", "run-1 done: test accuracy .*%, finished .*",
+                  r"0 of 2 runs are done, 2 running: .*\d/6 .*", "2 of 2 runs are done: 100%.* 6/6 .*"):
+        assert any(re.fullmatch(words, line) for line in lines), (words, done.stdout)
 
 
-def test_the_display_renews_its_lines_in_a_terminal(tmp_path, monkeypatch, capfd):
-    """Two runs on their way; then one ends: its line stays, the lines below are written anew."""
-    (tmp_path / "logs").mkdir()
-    epoch = "epoch 2/5: 1.5 s, loss 1.0, accuracy 50.00%, validation loss 1.0, accuracy 61.00%\n"
-    logs = [open(tmp_path / f"logs/{name}.log", "w") for name in "ab"]
-    for log in logs:
-        progress.fcntl.flock(log, progress.fcntl.LOCK_EX)
-        print(epoch, file=log, flush=True)
-    display = progress.Display(tmp_path, {"a": 5, "b": 5})
-    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
-    display.show()
-    first = capfd.readouterr().err
-    assert first.splitlines()[:2] == [f"{name} running: epoch 2/5, validation accuracy 61.00%" for name in "ab"]
-    assert first.splitlines()[2].startswith("0 of 2 runs are done, 2 running; about 0:00:06 left")
-    print("sgd: test accuracy 9.09%, finished", file=logs[0], flush=True)
-    (tmp_path / "a.ipynb").touch()
-    display.show()
-    second = capfd.readouterr().err
-    assert second.startswith("\033[3F\033[Ja done: test accuracy 9.09%, finished\nb running: ")
-    logs[1].close()
-    assert progress.read_state(tmp_path, "b")["word"] == "waiting", "nobody makes it any more"
-
-
-def test_the_same_command_goes_on_and_other_parameters_or_sources_are_noticed(first):
+def test_the_same_command_goes_on_and_other_parameters_are_refused(first):
     folder, _ = first
     outputs = folder / "outputs/mini"
     before = (outputs / "01-good.ipynb").stat()
     (folder / "params/mini/02-bad.yaml").write_text(yaml.safe_dump(QUICK | {"optimizer": "sgd"}))
-    path = folder / study.MASTER
-    path.write_text(path.read_text().replace("import hashlib", "import hashlib, abc"))
     second = run(*COMMAND, folder=folder, OMP_NUM_THREADS="1")
     assert second.returncode == 0, second.stdout
-    assert "made by another version of the master notebook, and kept: 01-good" in second.stdout
     after = (outputs / "01-good.ipynb").stat()
     assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
     assert not list((outputs / "unfinished").iterdir())
@@ -142,5 +121,3 @@ def test_compare_on_the_command_line():
     assert done.returncode == 2 and "absent.ipynb: there is no such file" in done.stdout
     done = run(*command, one, MASTER, folder=PROJECT)
     assert done.returncode == 2 and "holds no result record" in done.stdout
-    done = run(*command, "--csv", one, other, folder=PROJECT)
-    assert done.stdout.splitlines()[1] in (official / "summary/tiers.csv").read_text()

@@ -177,7 +177,6 @@ def test_snakemake_is_killed_and_its_run_goes_on(mini):
     second = start(mini)
     wait_for(lambda: len(processes(mini, "workflow/run.py")) == 2)
     assert left.is_running() and len(processes(mini, "ipykernel")) == 1
-    assert "run-1 running" in run("python", "workflow/progress.py", "outputs/mini", folder=mini).stdout
     (mini / "armed").unlink()
     assert second.wait(60) == 0, text(mini / "said")
     assert len(finished(mini)) == 4 and before.items() <= finished(mini).items()

@@ -79,14 +79,6 @@ def test_seeds_over_a_file_that_is_one_seeds_already(here):
     assert len(study.plan("paper")) == 13
 
 
-def test_a_backend_that_is_not_installed(here, monkeypatch):
-    monkeypatch.setattr(study, "find_spec", lambda name: None if name == "jax" else name)
-    runs = study.plan("paper", ["params/overlays/jax.yaml"])
-    with pytest.raises(study.StudyError, match="pip install jax"):
-        study.refuse_absent_backends(runs)
-    study.refuse_absent_backends(study.plan("paper"))
-
-
 def test_planning_needs_neither_tensorflow_nor_keras():
     code = ("import sys; sys.path.insert(0, 'workflow'); import study; study.plan('paper'); "
             "sys.exit(bool({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)))")
@@ -166,7 +158,7 @@ def test_a_new_parameter_with_a_default_breaks_nothing(here):
         shutil.copy(run_file, here / "outputs/paper")
     runs = study.plan("paper")
     assert runs["09-sgd-0.1"]["label_smoothing"] == 0.0
-    assert study.refuse_mixture(runs, "outputs/paper") == []  # nothing is known of the source of older runs
+    study.refuse_mixture(runs, "outputs/paper")
     with pytest.raises(study.StudyError, match="09-sgd-0.1.ipynb: was made with label_smoothing = 0.0, now .* 0.1"):
         study.refuse_mixture({"09-sgd-0.1": runs["09-sgd-0.1"] | {"label_smoothing": 0.1}}, "outputs/paper")
 
@@ -175,4 +167,3 @@ def test_a_new_parameter_with_a_default_breaks_nothing(here):
     assert done.returncode == 0, done.stdout
     record = read_record(here / "out.ipynb")
     assert record["parameters"] | options == record["parameters"]
-    assert record["environment"]["source"] == study.source_digest(path)

@@ -1,14 +1,12 @@
 """Say whether two executed notebooks computed the same, and if not, where they part.
 
     python workflow/compare.py outputs/reference/04-adam-0.0001.ipynb outputs/paper/04-adam-0.0001.ipynb
-    python workflow/compare.py --csv FIRST.ipynb OTHER.ipynb …    a table: each of the others against the first
 
 Compares the chains of digests in the result records: data, initial weights, then for each epoch the order of the images
 and the weights after it, then the predictions. Exit code 0: equal in all of them, and in parameters, optimizer and
 number of epochs; 1: they differ; 2: no result to compare.
 """
 
-import csv
 import sys
 from pathlib import Path
 
@@ -42,48 +40,22 @@ def conditions(record):
     return {name: value for name, value in asked.items() if name not in PATH_PARAMETERS}, machine
 
 
-def agreement(a, b):
-    """The last epoch in common, the difference in validation accuracy after it (points), and the share of test images
-    with the same answer (None if they end at different epochs), of two records."""
-    epoch = min(len(a["history"]), len(b["history"]))
-    one, other = (record["history"][epoch - 1]["val_accuracy"] for record in (a, b))
-    comparable = all(len(a[part]) == len(b[part]) for part in ("history", "predictions"))
-    same = sum(map(str.__eq__, a["predictions"], b["predictions"])) / len(a["predictions"])
-    return epoch, 100 * (other - one), same if comparable else None
-
-
 def report(a, b):
     """What there is to say about two records: (whether they are equal, lines of text)."""
     (stage, n), (asked, machine), others = first_difference(a, b), conditions(a), conditions(b)
     if stage is None and asked == others[0]:
         return True, [f"equal to the bit in all {n} stages"]
-    epoch, points, same = agreement(a, b)
+    epoch = min(len(a["history"]), len(b["history"]))
+    one, other = (record["history"][epoch - 1]["val_accuracy"] for record in (a, b))
     lines = [f"they part at: {stage}" if stage else f"not the same run, but equal in the {n} stages that both have"]
     lines += [f"{name}: {value!r} and {other[name]!r}" for part, other in zip((asked, machine), others)
               for name, value in part.items() if value != other[name]]
-    lines.append(f"validation accuracy after epoch {epoch}: {points:+.2f} points")
-    return False, lines + ([f"same answer to {same:.2%} of the test images"] if same is not None else [])
+    return False, [*lines, f"validation accuracy after epoch {epoch}: {one:.2%} and {other:.2%}"]
 
 
-def row(path, first, record):
-    """The table's row on one record, compared with the first."""
-    environment, backend = record["environment"], record["parameters"]["backend"]
-    (epoch, points, same), threads = agreement(first, record), environment["threads"]["OMP_NUM_THREADS"] or "not set"
-    limit = environment["threads"].get("ONEDNN_MAX_CPU_ISA")
-    return {
-        "run": f"{Path(path).parent.name}/{Path(path).stem}",
-        "made on": f"{environment['cpu']}, {backend} {environment['versions'][backend]}, threads: {threads}"
-        + f", vector instructions: {limit}" * bool(limit),
-        "they part at": first_difference(first, record)[0] or "nowhere: equal to the bit", "epochs compared": epoch,
-        "difference in validation accuracy (points)": f"{points:+.2f}",
-        "same answer to test images": "" if same is None else f"{same:.2%}",
-    }
-
-
-def main(words):
+def main(paths):
     """Print what there is to say; return the exit code."""
-    paths = [word for word in words if word != "--csv"]
-    if len(paths) < 2 or len(paths) > 2 and "--csv" not in words:
+    if len(paths) != 2:
         print(__doc__, file=sys.stderr)
         return 2
     records = [read_record(path) if Path(path).exists() else None for path in paths]
@@ -92,12 +64,6 @@ def main(words):
         reason = "holds no result record: did the run end?" if Path(path).exists() else "there is no such file"
         print(f"{path}: {reason}", file=sys.stderr)
         return 2
-    if "--csv" in words:
-        rows = [row(path, records[0], record) for path, record in zip(paths[1:], records[1:])]
-        table = csv.DictWriter(sys.stdout, rows[0], lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-        return 0
     equal, lines = report(*records)
     print("\n".join(lines))
     return int(not equal)

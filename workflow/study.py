@@ -1,15 +1,12 @@
 """From a folder of parameter files to the runs of a study, every parameter checked before any run starts."""
 
 import difflib
-import hashlib
 import json
 import os
 import re
-from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
 
-import nbformat
 import yaml
 from pydantic import ValidationError
 
@@ -130,39 +127,19 @@ def read_options(config):
 
 
 def refuse_mixture(runs, folder):
-    """Raise StudyError if a finished run in the folder was made with other parameters than planned.
-
-    Returns the names of finished runs that are known to be made by another source of the master notebook.
-    """
-    defaults, source, faults, others = notebooks.defaults(MASTER), source_digest(MASTER), [], []
+    """Raise StudyError if a finished run in the folder was made with other parameters than planned."""
+    defaults, faults = notebooks.defaults(MASTER), []
     for name, path in {name: Path(folder, f"{name}.ipynb") for name in runs}.items():
-        record = read_record(path) if path.exists() else {"parameters": runs[name], "environment": {}}
+        record = read_record(path) if path.exists() else {"parameters": runs[name]}
         if record is None:
             faults.append(f"{path}: holds no result")
             continue
         recorded = defaults | record["parameters"]  # older records lack newer parameters
         faults += [f"{path}: was made with {key} = {recorded[key]!r}, now asked for is {planned!r}"
                    for key, planned in runs[name].items() if recorded[key] != planned and key not in PATH_PARAMETERS]
-        others += [name] * (record["environment"].get("source", source) != source)
     if faults:
         raise StudyError(f"{folder} holds other runs under these names\n  " + "\n  ".join(faults)
                          + "\n  to do: choose another folder with --config name=…, or move these files away")
-    return others
-
-
-def source_digest(path):
-    """The digest that a record made by this notebook holds as `source`: of what IPython's In holds at that moment."""
-    cells = [cell.source.rstrip("\n") for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-    last = next((number for number, cell in enumerate(cells) if '"\\n".join(cells)' in cell), len(cells))
-    executed = [cell for cell in cells[:last + 1] if not re.match(r"# Parameters|#\s*@title Parameters", cell)]
-    return hashlib.sha256("\n".join(["", *executed]).encode()).hexdigest()
-
-
-def refuse_absent_backends(runs):
-    """Raise StudyError if a run asks for a backend that is not installed here."""
-    absent = sorted({run["backend"] for run in runs.values() if find_spec(run["backend"]) is None})
-    if absent:
-        raise StudyError(f"backend: not installed here: {', '.join(absent)}: pip install {' '.join(absent)}")
 
 
 def write_plan(folder, **content):
