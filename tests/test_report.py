@@ -17,7 +17,7 @@ from statsmodels.stats.weightstats import ttest_ind
 
 from conftest import MASTER, PROJECT, run
 from notebooks import defaults, load
-from records import read_record
+from records import read_lines, read_record
 
 REFERENCE = PROJECT / "outputs/reference"
 SUMMARY = REFERENCE / "summary"
@@ -91,6 +91,17 @@ def test_the_committed_weights_are_the_recorded_ones():
         model.load_weights(path)
         record = read_record(path.with_name(path.name.replace(".weights.h5", ".ipynb")))
         assert notebook.digest(*model.get_weights()) == record["digests"]["weights"][-1]
+
+
+def test_a_continued_run_begins_as_the_run_that_it_continues():
+    """It was run again from its seed; to the end of the shorter one, the chains of digests are the same."""
+    runs = read_lines(REFERENCE / "proxies.jsonl.gz")
+    longer = {name: record["digests"] for name, record in runs.items() if name.endswith("-30-epochs")}
+    assert len(longer) == 10
+    for name, digests in longer.items():
+        shorter = runs[name.removesuffix("-30-epochs")]["digests"]
+        for part in ("weights", "order"):
+            assert digests[part][:10] == shorter[part] and len(digests[part]) > 10, name
 
 
 def test_the_plan_is_older_than_each_run_that_it_judges():
