@@ -61,6 +61,8 @@ def test_the_seed_gives_the_known_weights_and_order_on_any_machine(steps, name):
 
 @pytest.mark.parametrize("name", KNOWN["runs"])
 def test_training_gives_the_known_weights(steps, name, same_machine):
+    if name in ("rmsprop", "batch-norm") and "GenuineIntel" not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("made on an Intel processor; on an AMD one these two were seen to round otherwise, the others not")
     assert steps[name]["weights"] == KNOWN["runs"][name]["weights"]
 
 
