@@ -1,6 +1,7 @@
 """The master still computes what the official runs were computed with, to the bit.
 
-known_digests.json: four steps of training on the digits, made by the version of the master that made the official runs.
+known_digests.json: four steps of training on the digits, made by the version of the master that made the official runs,
+on an Intel processor; where an AMD one was seen to give other weights, by today's master, they stand beside.
 """
 
 import json
@@ -61,9 +62,9 @@ def test_the_seed_gives_the_known_weights_and_order_on_any_machine(steps, name):
 
 @pytest.mark.parametrize("name", KNOWN["runs"])
 def test_training_gives_the_known_weights(steps, name, same_machine):
-    if name in ("rmsprop", "batch-norm") and "GenuineIntel" not in Path("/proc/cpuinfo").read_text():
-        pytest.skip("made on an Intel processor; on an AMD one these two were seen to round otherwise, the others not")
-    assert steps[name]["weights"] == KNOWN["runs"][name]["weights"]
+    known, maker = KNOWN["runs"][name], Path("/proc/cpuinfo").read_text()
+    expected = known.get("weights on AMD", known["weights"]) if "AuthenticAMD" in maker else known["weights"]
+    assert steps[name]["weights"] == expected
 
 
 @pytest.mark.parametrize("name", sorted(KNOWN["runs"].keys() - {"batch-norm"}))
