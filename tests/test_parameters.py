@@ -79,6 +79,14 @@ def test_seeds_over_a_file_that_is_one_seeds_already(here):
     assert len(study.plan("paper")) == 13
 
 
+def test_a_backend_that_is_not_installed(here, monkeypatch):
+    monkeypatch.setattr(study, "find_spec", lambda name: None if name == "jax" else name)
+    runs = study.plan("paper", ["params/overlays/jax.yaml"])
+    with pytest.raises(study.StudyError, match="pip install jax"):
+        study.refuse_absent_backends(runs)
+    study.refuse_absent_backends(study.plan("paper"))
+
+
 def test_planning_needs_neither_tensorflow_nor_keras():
     code = ("import sys; sys.path.insert(0, 'workflow'); import study; study.plan('paper'); "
             "sys.exit(bool({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)))")

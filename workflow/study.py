@@ -4,6 +4,7 @@ import difflib
 import json
 import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
 
@@ -140,6 +141,13 @@ def refuse_mixture(runs, folder):
     if faults:
         raise StudyError(f"{folder} holds other runs under these names\n  " + "\n  ".join(faults)
                          + "\n  to do: choose another folder with --config name=…, or move these files away")
+
+
+def refuse_absent_backends(runs):
+    """Raise StudyError if a run asks for a backend that is not installed here."""
+    absent = sorted({run["backend"] for run in runs.values() if find_spec(run["backend"]) is None})
+    if absent:
+        raise StudyError(f"backend: not installed here: {', '.join(absent)}: pip install {' '.join(absent)}")
 
 
 def write_plan(folder, **content):
