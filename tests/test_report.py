@@ -145,6 +145,7 @@ def test_mcnemar_is_a_binomial_test(report, mnist):
 
 def test_a_share_is_judged_by_the_binomial_distribution(report):
     rule = {"half": 0.5, "level": 0.95}
+    assert report.in_words(2, 3) == "2 of 3 (9–99 %)" and report.in_words(0, 12) == "0 of 12 (0–26 %)"
     for n in range(1, 13):
         for hits in range(n + 1):
             expected = True if 2 * hits >= n else False if stats.binom.cdf(hits, n, 0.5) < 0.05 else None
@@ -172,6 +173,10 @@ def test_likelihoods_from_the_records_by_hand(report):
             hits[9] += bool(low and ended and answers[1] >= 9900)
             still_open += bool(low and not ended)
         assert (row["hits 9"], row["hits 11"], row["open"]) == (hits[9], hits[11], still_open), reading
+        base = table.loc["conv10"]
+        draws = stats.hypergeom(n[9] + base["n9"], row["hits 9"] + base["hits 9"], n[9])
+        chances = draws.pmf(np.arange(n[9] + 1))
+        assert row["p"] == pytest.approx(chances[chances <= chances[hits[9]] * (1 + 1e-7)].sum()), reading
         for end, more, level in (("low", 0, 0.025), ("high", still_open, 0.975)):
             k = hits[9] + more, hits[11]
             shares = [(k[i] + 0.5) / (n[m] + 1) for i, m in enumerate((9, 11))]
