@@ -11,6 +11,7 @@ import pytest
 
 import notebooks
 from conftest import PROJECT, run
+from records import read_lines
 
 LESSON = PROJECT / "notebooks/why_training_collapses.ipynb"
 CELLS = {cell.id: cell.source for cell in nbformat.read(LESSON, 4).cells}
@@ -87,8 +88,13 @@ def test_arms_are_those_of_the_lesson_and_show_what_its_cards_say(lesson):
         assert list(rows["seed"]) == 5 * list(range(5)) and (rows["steps"] == 300).all()
     assert (table["constant"] == table["answer"].notna()).all()
     assert (table["dead"] == table["dead_layer"].notna()).all() and not (table["dead"] & ~table["constant"]).any()
-    assert not table[table["arm"].isin(["no biases", "conv10's bias only"])]["dead"].any()
+    dead = table.groupby(["dataset", "arm"])["dead"].sum().unstack("dataset")[["digits", "mnist"]].T.to_dict("list")
+    assert dead == {"everything": [5, 1], "no biases": [0, 0], "conv10's bias only": [0, 0],
+                    "all biases but conv10's": [5, 2], "biases alone": [2, 0]}
     assert (table["constant"] & ~table["dead"]).any()
+    fate = table.query("dataset == 'mnist' and arm == 'everything'").set_index("seed")["dead"]
+    longer = read_lines(PROJECT / "outputs/reference/three-epochs.jsonl.gz")["03-adam-0.001-seed-3"]
+    assert not fate[3] and longer["dead_layer"] and longer["environment"]["threads"]["OMP_NUM_THREADS"] == "1"
     with contextlib.chdir(PROJECT), contextlib.redirect_stdout(io.StringIO()) as said:
         exec(CELLS["arms-official"], vars(lesson))
     p = {name: float(value) for name, value in re.findall(r"(\w+): p = (\S+)", said.getvalue())}
