@@ -6,6 +6,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 OFFICIAL := outputs/reference
 BENCH := outputs/benchmarks/mine
 PAPERMILL := papermill --no-progress-bar --log-level ERROR
+ALONE := --HTMLExporter.mathjax_url= --HTMLExporter.require_js_url= --HTMLExporter.jquery_url=  # a page that asks nobody for anything
 
 .PHONY: editions help setup demo reproduce test faults extras-test bench lab report site lock release-check
 
@@ -42,7 +43,7 @@ report: setup ## everything that is derived from the official runs
 	$(PAPERMILL) notebooks/summary.ipynb $(OFFICIAL)/summary/summary.ipynb -p results $(OFFICIAL)
 	$(PAPERMILL) notebooks/paper_audit.ipynb $(OFFICIAL)/summary/paper_audit.ipynb -p findings_path $(OFFICIAL)/summary/findings.csv
 	$(PAPERMILL) notebooks/report.ipynb $(OFFICIAL)/summary/report.ipynb
-	jupyter nbconvert --log-level ERROR --to html --no-input --embed-images --TagRemovePreprocessor.enabled=True \
+	jupyter nbconvert --log-level ERROR --to html --no-input --embed-images $(ALONE) --TagRemovePreprocessor.enabled=True \
 	  --TagRemovePreprocessor.remove_cell_tags=notebook-only --output-dir $(OFFICIAL) --output report.html $(OFFICIAL)/summary/report.ipynb
 	$(PAPERMILL) extras/page/draw_a_digit.ipynb $(OFFICIAL)/summary/draw_a_digit.ipynb -p page $(OFFICIAL)/draw_a_digit.html
 
