@@ -176,7 +176,8 @@ def test_likelihoods_from_the_records_by_hand(report):
         base = table.loc["conv10"]
         draws = stats.hypergeom(n[9] + base["n9"], row["hits 9"] + base["hits 9"], n[9])
         chances = draws.pmf(np.arange(n[9] + 1))
-        assert row["p"] == pytest.approx(chances[chances <= chances[hits[9]] * (1 + 1e-7)].sum()), reading
+        p = chances[chances <= chances[hits[9]] * (1 + 1e-7)].sum()
+        assert row["p"] == pytest.approx(np.nan if still_open else p, nan_ok=True), reading
         for end, more, level in (("low", 0, 0.025), ("high", still_open, 0.975)):
             k = hits[9] + more, hits[11]
             shares = [(k[i] + 0.5) / (n[m] + 1) for i, m in enumerate((9, 11))]
@@ -204,6 +205,17 @@ def test_the_readme_has_the_models_table():
             for line in (PROJECT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]
     for row in pd.read_csv(SUMMARY / "models.csv", dtype=str, keep_default_na=False).values.tolist():
         assert any(row[:7] == cells[:7] for cells in rows), f"not in README.md: {' | '.join(row[:7])}"
+
+
+@pytest.mark.parametrize("page, of", [("README.md", "of"), ("README.id.md", "dari")])
+def test_the_front_pages_tell_the_readings_as_they_are_counted(page, of):
+    text, table = (PROJECT / page).read_text("utf-8"), pd.read_csv(SUMMARY / "likelihoods.csv").set_index("reading")
+    planned = 2 * sum(PLAN["readings"]["seeds"].values())
+    made = table["n9"].sum() + table["n11"].sum()
+    assert f"0 {of} {table['n11'].sum()}" in text and table["hits 11"].sum() == 0
+    assert made == planned or f"{made} {of} {planned}" in text
+    for row in table.query("open == 0 and `hits 9` > 0").itertuples():
+        assert f" {row._4} {of} {row.n9} " in text
 
 
 def synthetic(model, predictions, labels, seed, history):
