@@ -97,7 +97,7 @@ def test_a_continued_run_begins_as_the_run_that_it_continues():
     """It was run again from its seed; to the end of the shorter one, the chains of digests are the same."""
     runs = read_lines(REFERENCE / "proxies.jsonl.gz")
     longer = {name: record["digests"] for name, record in runs.items() if name.endswith("-30-epochs")}
-    assert len(longer) == 10
+    assert len(longer) >= 10
     for name, digests in longer.items():
         shorter = runs[name.removesuffix("-30-epochs")]["digests"]
         for part in ("weights", "order"):
