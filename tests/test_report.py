@@ -153,7 +153,7 @@ def test_a_share_is_judged_by_the_binomial_distribution(report):
 
 
 def test_likelihoods_from_the_records_by_hand(report):
-    made, table = report.judge_readings()
+    made, table = report.judge_readings("proxies")
     table = table.set_index("reading")
     judged = {key: record for key, record in proxies().items() if key[1] in (9, 11)}  # 3 and 7 are shown beside
     assert len(made) == len(judged) and set(table.index) == {reading for reading, _, _ in judged}
