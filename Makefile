@@ -63,7 +63,7 @@ lock: setup ## requirements.txt from environment.yml
 	  --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" --quiet -o requirements.txt
 
 release-check: ## refuses a project whose address is not set yet
-	@! grep -rl OWNER/REPO CITATION.cff README.md README.id.md notebooks extras || { echo "still say OWNER/REPO: see CONTRIBUTING.md"; exit 1; }
+	@! grep -rl OWNER/REPO CITATION.cff README.md notebooks extras || { echo "still say OWNER/REPO: see CONTRIBUTING.md"; exit 1; }
 
 $(VENV)/ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \

@@ -207,7 +207,7 @@ def test_the_readme_has_the_models_table():
         assert any(row[:7] == cells[:7] for cells in rows), f"not in README.md: {' | '.join(row[:7])}"
 
 
-@pytest.mark.parametrize("page, of", [("README.md", "of"), ("README.id.md", "dari")])
+@pytest.mark.parametrize("page, of", [("README.md", "of"), ("notebooks/id/README.md", "dari")])
 def test_the_front_pages_tell_the_readings_as_they_are_counted(page, of):
     text, table = (PROJECT / page).read_text("utf-8"), pd.read_csv(SUMMARY / "likelihoods.csv").set_index("reading")
     planned = 2 * sum(PLAN["readings"]["seeds"].values())

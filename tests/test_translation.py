@@ -11,7 +11,7 @@ from nbformat.v4 import new_markdown_cell
 from conftest import PROJECT
 
 NOTEBOOKS = ["first_network.ipynb", "why_training_collapses.ipynb"]
-EDITIONS = {"README.md": "README.id.md"} | {f"notebooks/{name}": f"notebooks/id/{name}" for name in NOTEBOOKS}
+EDITIONS = {"README.md": "notebooks/id/README.md"} | {f"notebooks/{name}": f"notebooks/id/{name}" for name in NOTEBOOKS}
 KEPT = r"(?s)```\w+\n.*?```|`[^`\n]+`|\$\$.+?\$\$|\$[^$]+\$|\]\([^)]+|\d+(?:[.,]\d+)*"
 
 
