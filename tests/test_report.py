@@ -215,8 +215,8 @@ def test_the_front_pages_tell_the_readings_as_they_are_counted(page, of):
     made = table["n9"].sum() + table["n11"].sum()
     assert f"0 {of} {table['n11'].sum()}" in text and table["hits 11"].sum() == 0
     assert made == planned or f"{made} {of} {planned}" in text
-    for row in table.query("open == 0 and `hits 9` > 0").itertuples():
-        assert f" {row._4} {of} {row.n9} " in text
+    for _, row in table.query("open == 0 and `hits 9` > 0").iterrows():
+        assert f" {row['hits 9']:.0f} {of} {row['n9']:.0f} " in text
 
 
 def synthetic(model, predictions, labels, seed, history):
