@@ -116,7 +116,9 @@ def test_an_executed_edition_is_todays_notebook_executed(edition):
 def test_the_students_edition_has_no_solutions_and_runs_whole(tmp_path):
     remove = "--TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags=solution"
     run("jupyter", "nbconvert", LESSON, *remove.split(), "--to", "notebook", "--output-dir", tmp_path, folder=PROJECT)
-    assert "<details>" in LESSON.read_text("utf-8") and "<details>" not in (tmp_path / LESSON.name).read_text("utf-8")
+    both = [{cell.id for cell in nbformat.read(path, 4).cells} for path in (LESSON, tmp_path / LESSON.name)]
+    assert {f"solution-{number}" for number in WRONG} <= both[0] - both[1]
+    assert not [name for name in both[1] if "solution" in name]
     options = f"-p dataset digits -p batch_size 8 -p steps 40 -p seeds 1 -p arms_path {tmp_path}/arms.csv"
     done = run("papermill", tmp_path / LESSON.name, tmp_path / "out.ipynb", *options.split(), folder=PROJECT)
     assert done.returncode == 0, done.stdout[-2000:]
