@@ -112,8 +112,8 @@ def test_the_official_runs_can_be_made_again_by_the_commands_beside_them(here):
         config = dict(word.split("=") for word in shlex.split(words) if "=" in word)
         config = {name: yaml.safe_load(value) for name, value in config.items()}
         runs = study.plan(*study.read_options(config)[0])
-        planned.setdefault(folder.removesuffix("*.ipynb").strip("/"), []).extend(runs.values())
-    folders = {"", *(path.name for path in official.iterdir() if path.is_dir())} - {"summary"}
+        planned.setdefault(folder.removesuffix("*.ipynb").strip("/") or ".", []).extend(runs.values())
+    folders = {path.parent.relative_to(official).as_posix() for path in official.rglob("*.ipynb")} - {"summary"}
     assert folders <= set(planned)
     for folder in folders:
         for name, made in read_study(official / folder).items():

@@ -73,9 +73,12 @@ def test_an_epoch_as_one_program_gives_the_same_weights(steps, name):
     assert steps[name]["as one program"] == steps[name]["weights"]
 
 
-def test_the_first_epoch_of_an_official_run_is_repeated(tmp_path, mnist_path, same_machine):
-    official = read_record(PROJECT / "outputs/reference/04-adam-0.0001.ipynb")
-    options = ["-f", PROJECT / "params/paper/04-adam-0.0001.yaml", "-p", "epochs", "1", "-p", "data_path", mnist_path]
+@pytest.mark.parametrize("folder, more", [
+    (".", []), pytest.param("conv10", ["-f", PROJECT / "params/overlays/conv10.yaml"], marks=pytest.mark.slow)])
+def test_the_first_epoch_of_an_official_run_is_repeated(tmp_path, mnist_path, same_machine, folder, more):
+    official = read_record(PROJECT / "outputs/reference" / folder / "04-adam-0.0001.ipynb")
+    options = ["-f", PROJECT / "params/paper/04-adam-0.0001.yaml", *more, "-p", "epochs", "1"]
+    options += ["-p", "data_path", mnist_path]
     done = run("papermill", MASTER, "out.ipynb", *options, "--no-progress-bar", folder=tmp_path, **ONE_THREAD)
     assert done.returncode == 0, done.stdout
     repeated = read_record(tmp_path / "out.ipynb")

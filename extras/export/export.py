@@ -1,6 +1,6 @@
 """Write a trained network as ONNX, in float32, int8 and int4, and measure each on MNIST's test images.
 
-    python extras/export/export.py outputs/reference/08-rmsprop-0.0001.ipynb outputs/onnx
+    python extras/export/export.py outputs/reference/conv10/08-rmsprop-0.0001.ipynb outputs/onnx
 
 The weights lie beside the run, as snakemake leaves them. onnx.csv, beside the new files, says what each costs.
 """

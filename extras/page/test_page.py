@@ -25,7 +25,7 @@ from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
 NOTEBOOK = PROJECT / "extras/page/draw_a_digit.ipynb"
-RUN = "outputs/reference/08-rmsprop-0.0001.ipynb"
+RUN = "outputs/reference/conv10/08-rmsprop-0.0001.ipynb"
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}  # of logits: the order of summation differs; measured: below 4e-5
 DIGITS = {  # strokes on the canvas of 280 × 280
     "0": [(140 + 60 * np.sin(t), 140 - 90 * np.cos(t)) for t in np.linspace(0, 2 * np.pi, 16)],
