@@ -200,6 +200,7 @@ def test_the_report_and_the_audit_give_the_committed_tables(project, mnist_path)
     for name, more in {"paper_audit": ["-p", "findings_path", made / "findings.csv"], "report": []}.items():
         done = run("papermill", f"notebooks/{name}.ipynb", "x.ipynb", *more, folder=project, MNIST_NPZ=str(mnist_path))
         assert done.returncode == 0, done.stdout
+        assert '"name": "stderr"' not in (project / "x.ipynb").read_text(), "a warning in what is to be read"
     for name in [*names, "headline.txt"]:
         assert (made / name).read_text() == (SUMMARY / name).read_text(), name
 
