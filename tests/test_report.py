@@ -146,6 +146,14 @@ def test_mcnemar_is_a_binomial_test(report, mnist):
         assert report.mcnemar_p(a, b) == pytest.approx(stats.binomtest(only[0], sum(only)).pvalue)
 
 
+def test_collapsed_networks_of_one_seed_answer_alike_in_both_readings():
+    names = "01-adam-0.1 02-adam-0.01 03-adam-0.001 05-rmsprop-0.1 06-rmsprop-0.01 07-rmsprop-0.001"
+    for name in names.split():
+        one, other = ([np.argmax(row["val_answers"]) for row in read_record(place / f"{name}.ipynb")["history"]]
+                      for place in (REFERENCE, REFERENCE / "conv10"))
+        assert one == other and len(one) == 30, name
+
+
 def test_a_share_is_judged_by_the_binomial_distribution(report):
     rule = {"half": 0.5, "level": 0.95}
     assert report.in_words(2, 3) == "2 of 3 (9–99 %)" and report.in_words(0, 12) == "0 of 12 (0–26 %)"
