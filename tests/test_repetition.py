@@ -37,9 +37,8 @@ for name, known in json.loads(sys.argv[2]).items():
 @pytest.fixture(scope="module")
 def steps():
     """The digests of today's master for each of the known runs."""
-    done = run("python", "-c", STEPS, MASTER, json.dumps(KNOWN["runs"]), folder=PROJECT, **ONE_THREAD)
-    assert done.returncode == 0, done.stdout
-    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    said = run("python", "-c", STEPS, MASTER, json.dumps(KNOWN["runs"]), folder=PROJECT, **ONE_THREAD)
+    rows = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     return {row.pop("name"): row for row in rows}
 
 
@@ -79,8 +78,7 @@ def test_the_first_epoch_of_an_official_run_is_repeated(tmp_path, mnist_path, sa
     official = read_record(PROJECT / "outputs/reference" / folder / "04-adam-0.0001.ipynb")
     options = ["-f", PROJECT / "params/paper/04-adam-0.0001.yaml", *more, "-p", "epochs", "1"]
     options += ["-p", "data_path", mnist_path]
-    done = run("papermill", MASTER, "out.ipynb", *options, "--no-progress-bar", folder=tmp_path, **ONE_THREAD)
-    assert done.returncode == 0, done.stdout
+    run("papermill", MASTER, "out.ipynb", *options, "--no-progress-bar", folder=tmp_path, **ONE_THREAD)
     repeated = read_record(tmp_path / "out.ipynb")
     assert compare.first_difference(official, repeated) == (None, 7)
     for name in ("loss", "accuracy", "val_loss", "val_accuracy", "val_answers"):

@@ -16,13 +16,12 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 from statsmodels.stats.weightstats import ttest_ind
 
 from conftest import MASTER, PROJECT, run
-from notebooks import defaults, load
+from notebooks import load
 from records import read_lines, read_record
 
 REFERENCE = PROJECT / "outputs/reference"
 SUMMARY = REFERENCE / "summary"
 PLAN = yaml.safe_load((PROJECT / "paper/claims-v2.yaml").read_text(encoding="utf-8"))
-CONV10 = ("conv10", "readings", "remedies", "precision", "repetition")  # folders of runs in that reading
 RUNS = [path for path in sorted(REFERENCE.rglob("*.ipynb")) if path.parent != SUMMARY]
 
 
@@ -65,28 +64,6 @@ def test_records_agree_with_themselves_and_with_mnist(mnist):
         assert len(record["digests"]["weights"]) == len(record["history"]), name
 
 
-def test_records_were_made_with_the_parameters_that_their_names_say():
-    """A run's parameters are those of the paper's run of that number, but for what its place and its name say."""
-    usual, words = defaults(MASTER), {
-        "batch-norm": "batch_norm", "he-normal": "initializer", "warmup": "warmup_epochs", "momentum": "momentum",
-        "bfloat16": "precision", "conv10-relu": "head", "fire10-dense": "head", "dropout": "dropout",
-        "v1.1": "squeezenet_version", "lecun-uniform": "initializer", "jax": "backend", "torch": "backend"}
-    free = {"data_path", "weights_path", "epochs", "early_stop", "last_epoch_checks"}
-    paper = {path.stem: path for path in (PROJECT / "params/paper").glob("*.yaml")}
-    for folder in (REFERENCE, REFERENCE / "conv10"):
-        assert len(paper) == 12 and set(paper) == {path.stem for path in RUNS if path.parent == folder}
-    for path in RUNS:
-        file = next(file for name, file in paper.items() if name[:2] == path.stem[:2])
-        told = usual | yaml.safe_load(file.read_text(encoding="utf-8"))
-        told["seed"] = int((re.findall(r"seed-(\d+)", path.stem) or [told["seed"]])[0])
-        told["head"] = "conv10" if path.relative_to(REFERENCE).parts[0] in CONV10 else told["head"]
-        made = usual | read_record(path)["parameters"]
-        differs = {key for key in told if str(made[key]) != str(told[key])} - free
-        assert differs == {key for word, key in words.items() if f"-{word}" in path.stem}, path
-        if path.relative_to(REFERENCE).parent.name in ("", "seeds", "conv10"):
-            assert len(read_record(path)["history"]) == told["epochs"], path
-
-
 def test_the_committed_weights_are_the_recorded_ones():
     notebook = load(MASTER, "check", "imports", "data", "network")
     for path in REFERENCE.rglob("*.weights.h5"):
@@ -108,9 +85,9 @@ def test_a_continued_run_begins_as_the_run_that_it_continues():
 
 
 def test_the_plan_is_older_than_each_run_that_it_judges():
-    dates = run("git", "log", "--format=%aI", "--", "paper/claims-v2.yaml", folder=PROJECT).stdout.split()
-    if not dates or dates[0] == "fatal:":
+    if not (PROJECT / ".git").exists():
         pytest.skip("no history here: git is needed to show the order")
+    dates = run("git", "log", "--format=%aI", "--", "paper/claims-v2.yaml", folder=PROJECT).split()
     finished = [pd.Timestamp(record["environment"]["finished"]) for record in proxies().values()]
     assert min(finished) > pd.Timestamp(dates[-1])
 
@@ -206,8 +183,7 @@ def test_the_report_and_the_audit_give_the_committed_tables(project, mnist_path)
     for name in [*names, "headline.txt"]:
         (made / name).unlink()
     for name, more in {"paper_audit": ["-p", "findings_path", made / "findings.csv"], "report": []}.items():
-        done = run("papermill", f"notebooks/{name}.ipynb", "x.ipynb", *more, folder=project, MNIST_NPZ=str(mnist_path))
-        assert done.returncode == 0, done.stdout
+        run("papermill", f"notebooks/{name}.ipynb", "x.ipynb", *more, folder=project, MNIST_NPZ=str(mnist_path))
         assert '"name": "stderr"' not in (project / "x.ipynb").read_text(), "a warning in what is to be read"
     for name in [*names, "headline.txt"]:
         assert (made / name).read_text() == (SUMMARY / name).read_text(), name
@@ -291,9 +267,9 @@ def test_records_are_collected_once_and_never_lost(tmp_path):
     shutil.copytree(PROJECT / "params/paper", folder)  # no notebooks
     shutil.copy(RUNS[0], folder / "a.ipynb")
     (folder / "broken.ipynb").write_text("{}")
-    assert "added: a; no result record in broken" in run(*command, folder=tmp_path).stdout
+    assert "added: a; no result record in broken" in run(*command, folder=tmp_path)
     first = file.read_bytes()
-    assert "nothing new" in run(*command, folder=tmp_path).stdout and file.read_bytes() == first
+    assert "nothing new" in run(*command, folder=tmp_path) and file.read_bytes() == first
     shutil.copy(RUNS[1], folder / "b.ipynb")
     (folder / "a.ipynb").unlink()
     run(*command, folder=tmp_path)

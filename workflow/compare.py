@@ -8,7 +8,6 @@ number of epochs; 1: they differ; 2: no result to compare.
 """
 
 import sys
-from pathlib import Path
 
 import notebooks
 from records import read_record
@@ -58,11 +57,10 @@ def main(paths):
     if len(paths) != 2:
         print(__doc__, file=sys.stderr)
         return 2
-    records = [read_record(path) if Path(path).exists() else None for path in paths]
+    records = [read_record(path) for path in paths]
     if None in records:
         path = paths[records.index(None)]
-        reason = "holds no result record: did the run end?" if Path(path).exists() else "there is no such file"
-        print(f"{path}: {reason}", file=sys.stderr)
+        print(f"{path}: no result record there: is this the right file, did its run end?", file=sys.stderr)
         return 2
     equal, lines = report(*records)
     print("\n".join(lines))

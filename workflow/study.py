@@ -33,23 +33,17 @@ class StudyError(Exception):
 def read_file(path):
     """The parameters in a YAML file, name to value. Raises StudyError if it is anything else."""
     try:
-        text = Path(path).read_bytes().decode("utf-8")
+        text = Path(path).read_bytes()
         content, tree = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
-    except UnicodeDecodeError:
-        raise StudyError(f"{path}: is not UTF-8 text: save it as UTF-8") from None
     except (OSError, yaml.YAMLError) as error:
-        raise StudyError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    if text.startswith("\ufeff"):
-        raise StudyError(f"{path}: begins with a byte order mark: save it as UTF-8 without BOM")
+        fix = ": save it as UTF-8" * isinstance(error, yaml.reader.ReaderError)
+        raise StudyError(f"{path}: cannot be read: {' '.join(str(error).split())}{fix}") from None
     if not isinstance(content, dict):
         raise StudyError(f"{path}: should hold lines like 'optimizer: adam', one per parameter")
     seen = {"weights_path": "is not needed, as the batch saves each run's weights itself: delete this line"}
     for key, _ in tree.value:
-        place = f"{path}, line {key.start_mark.line + 1}"
-        if not str(key.value).isidentifier():
-            raise StudyError(f"{place}: {key.value!r} is not a name of a parameter")
         if key.value in seen:
-            raise StudyError(f"{place}: {key.value} {seen[key.value]}")
+            raise StudyError(f"{path}, line {key.start_mark.line + 1}: {key.value} {seen[key.value]}")
         seen[key.value] = "is given twice: delete one of them"
     return content
 
