@@ -103,6 +103,9 @@ def test_prediction_intervals_and_welch(report):
     for model, x in zip((4, 8, 10), learned):
         half = special.stdtrit(df, 0.975) * sd * np.sqrt(1 + 1 / len(x))
         assert np.allclose(report.prediction(model, "conv10"), (x.mean() - half, x.mean() + half))
+        for reading in ("conv10", "fire10-dense"):  # "changes no verdict": each model by its own spread
+            low, high = report.prediction(model, reading, [model])
+            assert bool(low <= report.stated[model] <= high) is report.judge(model, reading)[0] is True
     for rival in (8, 9, 10):
         mine, other = np.array(percent[4]), np.array(percent[rival])
         t, p, _ = ttest_ind(mine, other, usevar="unequal")
