@@ -15,9 +15,10 @@ COMMAND = ("snakemake", "--config", "study=mini")
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
-    """A project after the first batch of a study in which one of two runs cannot work: (folder, what it said)."""
+    """A project after the first batch of a study in which two of three runs cannot work: (folder, what it said)."""
     folder = copy_project(tmp_path_factory.mktemp("batch") / "Übung 1 – 数字")
-    write_study(folder, **{"01-good": QUICK, "02-bad": QUICK | {"train_limit": 1}})
+    bad = QUICK | {"train_limit": 1}
+    write_study(folder, **{"01-good": QUICK, "02-bad": bad, "03-bad": bad | {"seed": 1}})
     return folder, run(*COMMAND, folder=folder, fails=True, OMP_NUM_THREADS="1")
 
 
@@ -26,7 +27,7 @@ def test_a_failed_run_is_named_with_its_reason_and_the_others_finish(first):
     outputs = folder / "outputs/mini"
     assert "Exception" not in said and "Error" not in said, said
     assert "02-bad failed: train_limit = 1: nothing to train or validate on" in said
-    assert "01-good done: test accuracy" in said and "1 of 2 runs are done, 1 failed" in said
+    assert "01-good done: test accuracy" in said and "1 of 3 runs are done, 2 failed" in said
     assert (outputs / "01-good.ipynb").exists() and (outputs / "01-good.weights.h5").exists()
     assert not (outputs / "02-bad.ipynb").exists() and (outputs / "unfinished/02-bad.ipynb").exists()
     assert "01-good" in said.split("02-bad failed")[1], "the comparison table"
@@ -47,19 +48,20 @@ def test_the_same_command_goes_on_and_other_parameters_are_refused(first):
     folder, _ = first
     outputs = folder / "outputs/mini"
     before = (outputs / "01-good.ipynb").stat()
-    write_study(folder, **{"02-bad": QUICK | {"optimizer": "sgd", "epochs": 3}})
+    mended = QUICK | {"optimizer": "sgd", "epochs": 3}
+    write_study(folder, **{"02-bad": mended, "03-bad": mended | {"seed": 1}})
     command = "stty cols 100 rows 30; " + " ".join(COMMAND)
     terminal = ["script", "--return", "--quiet", "--command", command, "/dev/null"]
     said = run(*terminal, folder=folder, OMP_NUM_THREADS="1", TERM="xterm")
     lines = [line.strip() for line in re.split(r"[\r\n]|\x1b\[\w", said)]
-    for words in ("02-bad running: epoch ./3, validation accuracy .*%", "02-bad done: test accuracy .*%, finished .*",
-                  r"1 of 2 runs are done, 1 running: .*\d/4 .*", "2 of 2 runs are done: 100%.* 4/4 .*"):
+    for words in ("02-bad running: epoch ./3, validation accuracy .*%", "03-bad done: test accuracy .*%, finished .*",
+                  r"1 of 3 runs are done, 2 running: .*\d/7 .*", "3 of 3 runs are done: 100%.* 7/7 .*"):
         assert any(re.fullmatch(words, line) for line in lines), (words, said)
     after = (outputs / "01-good.ipynb").stat()
     assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
     assert not list((outputs / "unfinished").iterdir())
 
-    write_study(folder, **{"02-bad": QUICK | {"optimizer": "sgd", "epochs": 3, "seed": 6}})
+    write_study(folder, **{"02-bad": mended | {"seed": 6}})
     assert "02-bad.ipynb: was made with seed = 0, now asked for is 6" in run(*COMMAND, folder=folder, fails=True)
 
 
@@ -105,6 +107,6 @@ def test_compare_on_the_command_line(capsys):
     assert compare.main([one, one]) == 0 and compare.main([one, other]) == 1
     said = capsys.readouterr().out
     assert "they part at: weights after epoch 1" in said and "threads: " in said
-    for path in (official / "absent.ipynb", MASTER):
+    for path, words in {official / "absent.ipynb": "there is no such file", MASTER: "holds no result record"}.items():
         assert compare.main([one, path]) == 2
-        assert f"{path.name}: no result record there: " in capsys.readouterr().err
+        assert f"{path.name}: {words}" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import shutil
+from pathlib import Path
 
 import nbformat
 import pandas as pd
@@ -72,6 +73,12 @@ def test_layers(here):
     assert str(error.value).count("overlay.yaml: epoch is not a parameter: did you mean epochs?") == 1
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_as_an_editor_on_windows_may_save_it(here, encoding):
+    (here / "params/paper/04-adam-0.0001.yaml").write_text("epochs: 3\r\nseed: 1\r\n", encoding=encoding)
+    assert study.plan("paper")["04-adam-0.0001"] == notebooks.defaults(MASTER) | {"epochs": 3, "seed": 1}
+
+
 def test_seeds_over_a_file_that_is_one_seeds_already(here):
     shutil.copy("params/paper/04-adam-0.0001.yaml", "params/paper/04-adam-0.0001-seed-1.yaml")
     with pytest.raises(study.StudyError, match="04-adam-0.0001-seed-1.yaml: is one seed's file already"):
@@ -111,8 +118,10 @@ def test_the_official_runs_can_be_made_again_by_the_commands_beside_them(here):
     for folder, words in rows:
         config = dict(word.split("=") for word in shlex.split(words) if "=" in word)
         config = {name: yaml.safe_load(value) for name, value in config.items()}
-        runs = study.plan(*study.read_options(config)[0])
-        planned.setdefault(folder.removesuffix("*.ipynb").strip("/") or ".", []).extend(runs.items())
+        options = study.read_options(config)[0]
+        layers = {Path(path).stem for path in options[1]}
+        runs = [(*run, layers) for run in study.plan(*options).items()]
+        planned.setdefault(folder.removesuffix("*.ipynb").strip("/") or ".", []).extend(runs)
     folders = {path.parent.relative_to(official).as_posix() for path in official.rglob("*.ipynb")} - {"summary"}
     assert folders <= set(planned)
     for folder in folders:
@@ -123,11 +132,17 @@ def test_the_official_runs_can_be_made_again_by_the_commands_beside_them(here):
 
 
 def fits_one(name, record, planned):
-    """Whether a record has the parameters of one of the planned runs, of the model and seed in its name."""
+    """Whether a record has the parameters of a planned run (name, parameters, overlays) as its name says.
+
+    The name says the model and may say the seed and an overlay: Table 8 of the report goes by it.
+    """
     told = notebooks.defaults(MASTER) | record["parameters"]
     seeds, paths = re.findall(r"seed-(\d+)", name) or [told["seed"]], study.PATH_PARAMETERS
+    overlays = {path.stem for path in Path("params/overlays").glob("*.yaml")}
+    said = {word for word in overlays if re.search(rf"-{re.escape(word)}(-seed-|$)", name)}
     return told["seed"] == int(seeds[0]) and len(record["history"]) == told["epochs"] and any(
-        run[:2] == name[:2] and all(told[key] == plan[key] for key in plan.keys() - paths) for run, plan in planned)
+        run[:2] == name[:2] and said <= layers and all(told[key] == plan[key] for key in plan.keys() - paths)
+        for run, plan, layers in planned)
 
 
 def papermill(folder, *options, master=MASTER, fails=False):

@@ -10,7 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from conftest import PROJECT, run
-from notebooks import defaults
+from notebooks import defaults, load
 from records import RECORD_TYPE
 
 DEFAULTS = defaults(PROJECT / "notebooks/squeezenet_mnist.ipynb")
@@ -129,6 +129,17 @@ def test_official_runs_equal_runs_give_equal_files(project):
     first = {path.name: path.read_bytes() for path in summary.iterdir()}
     assert {path.name: path.read_bytes() for path in summarize(project)[0].iterdir()} == first
     assert comparison.loc["10-sgd-0.01", "here (%)"] == "98.47 ± 0.29 (2)" and "Not on the" not in page
+
+
+def test_class_scores_against_scikit_learn():
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    generator = np.random.default_rng(0)
+    truth, answers = generator.integers(10, size=500), generator.integers(9, size=500)  # 9 is never answered
+    summary = load(PROJECT / "notebooks/summary.ipynb", "imports", "scores")
+    table = summary.score_classes(confusion_matrix(truth, answers, labels=range(10)))
+    expected = precision_recall_fscore_support(truth, answers, labels=range(10), zero_division=np.nan)
+    assert np.allclose(table[summary.percent].T, 100 * np.array(expected[:3]), equal_nan=True)
 
 
 @pytest.mark.parametrize("options, message", [

@@ -8,6 +8,7 @@ number of epochs; 1: they differ; 2: no result to compare.
 """
 
 import sys
+from pathlib import Path
 
 import notebooks
 from records import read_record
@@ -60,7 +61,8 @@ def main(paths):
     records = [read_record(path) for path in paths]
     if None in records:
         path = paths[records.index(None)]
-        print(f"{path}: no result record there: is this the right file, did its run end?", file=sys.stderr)
+        reason = "holds no result record: did its run end?" if Path(path).exists() else "there is no such file"
+        print(f"{path}: {reason}", file=sys.stderr)
         return 2
     equal, lines = report(*records)
     print("\n".join(lines))
