@@ -32,53 +32,45 @@ def said(namespace, *sources):
     return text.getvalue()
 
 
-def diagnosis(model, images):
-    """What the cell to paste prints, in a notebook that has only the imports it names."""
-    names = {"keras": keras, "np": np, "model": model, "images": images}
-    return said(names, CELLS["is-yours-dead"], "is_yours_dead(model, images)")
-
-
-def squeezenet_1_1():
-    """SqueezeNet v1.1 with ReLU inside its convolutions, and random weights."""
-    inputs = keras.Input((64, 64, 3))
-    x = layers.Conv2D(64, 3, strides=2, activation="relu", name="conv1")(inputs)
-    for number, (squeeze, expand) in enumerate(zip([16, 16, 32, 32, 48, 48, 64, 64],
-                                                   [64, 64, 128, 128, 192, 192, 256, 256])):
+def squeezenet_1_1(inputs):
+    """SqueezeNet v1.1, with ReLU inside its convolutions."""
+    x = layers.Conv2D(64, 3, strides=2, activation="relu")(inputs)
+    for number, squeeze in enumerate([16, 16, 32, 32, 48, 48, 64, 64]):
         x = layers.MaxPooling2D(3, 2)(x) if number in (0, 2, 4) else x
         x = layers.Conv2D(squeeze, 1, activation="relu")(x)
-        x = layers.Concatenate()([layers.Conv2D(expand, size, padding="same", activation="relu")(x) for size in (1, 3)])
-    x = layers.Conv2D(10, 1, activation="relu", name="conv10")(layers.Dropout(0.5)(x))
+        sides = [layers.Conv2D(4 * squeeze, size, padding="same", activation="relu") for size in (1, 3)]
+        x = layers.Concatenate()([side(x) for side in sides])
+    x = layers.Conv2D(10, 1, activation="relu", name="last_relu")(layers.Dropout(0.5)(x))
     return keras.Model(inputs, layers.Softmax()(layers.GlobalAveragePooling2D()(x)))
 
 
-def plain_cnn():
+def plain_cnn(inputs):
     """Two convolutions and two dense layers."""
     return keras.Sequential([
-        keras.Input((64, 64, 3)), layers.Conv2D(8, 3, activation="relu", name="first"), layers.MaxPooling2D(),
-        layers.Conv2D(16, 3, name="second"), layers.ReLU(name="second_relu"), layers.Flatten(),
-        layers.Dense(32, activation="relu", name="third"), layers.Dense(10, activation="softmax")])
+        inputs, layers.Conv2D(8, 3, activation="relu"), layers.MaxPooling2D(), layers.Conv2D(16, 3, name="second"),
+        layers.ReLU(name="second_relu"), layers.Flatten(), layers.Dense(32, activation="relu"), layers.Dense(10)])
 
 
-def resnet():
-    """ResNet50 of keras.applications with random weights."""
-    return keras.applications.ResNet50(weights=None, input_shape=(64, 64, 3), classes=10)
+def resnet(inputs):
+    """ResNet50 of keras.applications."""
+    return keras.applications.ResNet50(weights=None, input_tensor=inputs, classes=10)
 
 
 @pytest.mark.parametrize("build, relus, killed, cure", [
-    (squeezenet_1_1, 26, "conv10", "He initialisation"), (plain_cnn, 3, "second", "batch normalisation"),
+    (squeezenet_1_1, 26, "last_relu", "He initialisation"), (plain_cnn, 3, "second", "batch normalisation"),
     (resnet, 49, "conv4_block2_1_bn", "batch normalisation")])
 def test_is_yours_dead_names_the_dead_layer_and_what_to_try(build, relus, killed, cure):
     keras.utils.set_random_seed(0)
-    model, images = build(), np.random.default_rng(0).random((20, 64, 64, 3), "float32")
-    alive = diagnosis(model, images)
+    model, images = build(keras.Input((64, 64, 3))), np.random.default_rng(0).random((20, 64, 64, 3), "float32")
+    pasted = {"keras": keras, "np": np, "model": model, "images": images}
+    alive = said(pasted, CELLS["is-yours-dead"], "is_yours_dead(model, images)")
     assert alive.count("dead:") == relus and "No layer is dead" in alive and cure in alive
     layer = model.get_layer(killed)
-    weights = layer.get_weights()
-    layer.set_weights([weights[0], weights[1] - 1e6, *weights[2:]])  # the bias, or batch normalisation's shift
-    dead = diagnosis(model, images)
-    assert re.findall("100% dead: (.*) <--", dead)[0] == killed.replace("bn", "relu").replace("second", "second_relu")
-    assert "A layer is dead" in dead and cure in dead
-    assert len(CELLS["is-yours-dead"].splitlines()) <= 15
+    first, shift, *rest = layer.get_weights()  # the bias, or batch normalisation's beta
+    layer.set_weights([first, shift - 1e6, *rest])
+    dead = said(pasted, "is_yours_dead(model, images)")
+    assert re.findall("100% dead: (.*) <--", dead)[0].startswith(killed.removesuffix("_bn"))
+    assert "A layer is dead" in dead and cure in dead and len(CELLS["is-yours-dead"].splitlines()) <= 15
 
 
 def test_one_command_makes_the_counts_and_in_them_the_demonstration_does_not_fail(tmp_path, monkeypatch):
