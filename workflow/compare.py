@@ -2,27 +2,31 @@
 
     python workflow/compare.py outputs/reference/04-adam-0.0001.ipynb outputs/paper/04-adam-0.0001.ipynb
 
-Compares the chains of digests in the result records: data, initial weights, then for each epoch the order of the images
-and the weights after it, then the predictions. Exit code 0: equal in all of them, and in parameters, optimizer and
-number of epochs; 1: they differ; 2: no result to compare.
+Compares the chains of digests in the result records: initial weights, the weights after each epoch, the predictions, and
+where both records have them in the same form, data and order of the images. Exit code 0: equal in all of them, in
+parameters and number of epochs; 1: they differ; 2: no result to compare.
 """
 
+import signal
 import sys
+from itertools import zip_longest
 from pathlib import Path
 
 import notebooks
 from records import read_record
-from study import MASTER, PATH_PARAMETERS
+from study import MASTER
 
 
 def stages(record):
     """The chain of a result record: a dict, stage to digest, in the order in which they were computed."""
     digests = record["digests"]
-    chain = {f"data ({name})": digest for name, digest in digests["data"].items()}
+    data = digests["data"] if isinstance(digests["data"], dict) else {"all": digests["data"]}  # of four arrays, or of all
+    chain = {f"data ({name})": digest for name, digest in data.items()}
     chain["initial weights"] = digests["initial_weights"]
-    for epoch, (order, weights) in enumerate(zip(digests["order"], digests["weights"]), start=1):
-        chain |= {f"order of the images in epoch {epoch}": order, f"weights after epoch {epoch}": weights}
-    return chain | {f"predictions after epoch {len(digests['order'])}": digests["predictions"]}
+    for epoch, (order, weights) in enumerate(zip_longest(digests.get("order", []), digests["weights"]), start=1):
+        chain |= {f"order of the images in epoch {epoch}": order} if order else {}
+        chain[f"weights after epoch {epoch}"] = weights
+    return chain | {f"predictions after epoch {len(digests['weights'])}": digests["predictions"]}
 
 
 def first_difference(a, b):
@@ -34,10 +38,10 @@ def first_difference(a, b):
 
 def conditions(record):
     """What was asked for, and what computed it: two dicts."""
-    asked = notebooks.defaults(MASTER) | record["parameters"]  # older records lack newer parameters
-    asked |= {"epochs trained": len(record["history"]), "optimizer's configuration": record["environment"]["optimizer"]}
-    machine = {name: record["environment"].get(name) for name in ("cpu", "gpus", "threads", "versions")}
-    return {name: value for name, value in asked.items() if name not in PATH_PARAMETERS}, machine
+    asked = {name: record["parameters"].get(name, value) for name, value in notebooks.defaults(MASTER).items()}
+    del asked["weights_path"]  # not part of what a run computes
+    machine = {name: record["environment"].get(name) for name in ("cpu", "devices", "threads", "versions")}
+    return asked | {"epochs trained": len(record["history"])}, machine
 
 
 def report(a, b):
@@ -70,4 +74,5 @@ def main(paths):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as in compare.py … | head
     sys.exit(main(sys.argv[1:]))

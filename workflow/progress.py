@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-EPOCH = re.compile(r"epoch (\d+/\d+): .* accuracy ([\d.]+%|nan%)")
-END = re.compile(r"RUN STOPPED|test accuracy .*|(?<=^RUN FAILED: ).*(?:\n  .*)*", re.MULTILINE)
+EPOCH = re.compile(r"^\d+/\d+ - .* - val_accuracy: (\S+)", re.MULTILINE)  # Keras' line after an epoch
+END = re.compile(r"^(?:RUN STOPPED|test accuracy: .*|RUN FAILED: .*)", re.MULTILINE)
 
 
 def is_locked(path):
@@ -31,9 +31,10 @@ def read_state(folder, name):
     if Path(folder, f"{name}.ipynb").exists():
         return "done", end, len(epochs)
     if "\nRUN FAILED" in log:
-        return "failed", f"{end}\n  log: {path}", len(epochs)
+        return "failed", f"{end.removeprefix('RUN FAILED: ')}\n  log: {path}", len(epochs)
     if log and end != "RUN STOPPED" and is_locked(path):
-        return "running", "epoch {}, validation accuracy {}".format(*epochs[-1]) if epochs else "starting", len(epochs)
+        text = f"after epoch {len(epochs)}: validation accuracy {epochs[-1]}" if epochs else "starting"
+        return "running", text, len(epochs)
     return "waiting", "", 0
 
 

@@ -1,0 +1,15 @@
+"""Load data sets once, before any run starts: python workflow/check_data.py mnist my/own.npz"""
+
+import sys
+
+import notebooks
+from study import MASTER
+
+notebooks.isolate()
+master, faults = notebooks.load(MASTER, "imports", "data"), []
+for dataset in sys.argv[1:]:
+    try:
+        master.split_data(dataset)
+    except Exception as error:  # of whatever kind: a file that is absent, damaged, of another shape
+        faults.append(f"dataset {dataset} cannot be used: {notebooks.reason(error)}")
+sys.exit("\n".join(faults))
