@@ -1,9 +1,5 @@
-"""Use a notebook's definitions without running it; and run it, out of reach of a user's settings.
+"""Use a notebook's definitions without running it; and run it, out of reach of a user's settings."""
 
-    python workflow/notebooks.py notebooks/summary.ipynb executed.ipynb '{"results": "outputs/paper"}'
-"""
-
-import json
 import os
 import re
 import sys
@@ -13,9 +9,10 @@ from types import ModuleType
 
 import nbformat
 
-KEPT = re.compile(  # what a kernel is told of a user's environment: the machine, the network, where data lie, the backend
-    r"PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|\w+_proxy|SSL_CERT_\w+|REQUESTS_CA_BUNDLE|SLURM_\w+|"
-    r"(CUDA|NVIDIA|XLA_PYTHON_CLIENT)_\w+|TF_FORCE_GPU_ALLOW_GROWTH|MNIST_NPZ|KERAS_HOME|KERAS_BACKEND|"
+# what a kernel is told of a user's environment: the machine, the network, where data lie, the backend
+KEPT = re.compile(
+    r"PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|\w+_proxy|SSL_CERT_\w+|REQUESTS_CA_BUNDLE|"
+    r"(CUDA|NVIDIA|SLURM|XLA_PYTHON_CLIENT)_\w+|TF_FORCE_GPU_ALLOW_GROWTH|MNIST_NPZ|KERAS_HOME|KERAS_BACKEND|"
     r"PYTHONDONTWRITEBYTECODE|PYTHONUSERBASE", re.IGNORECASE)
 
 
@@ -44,10 +41,11 @@ def isolate():
     """Reduce this process's environment to what cannot change a result: one thread, no start-up files, no styles."""
     for name in [name for name in os.environ if not KEPT.fullmatch(name)]:
         del os.environ[name]
-    own, matplotlib = Path(".snakemake/jupyter").absolute(), Path(find_spec("matplotlib").origin).parent
+    own, matplotlib = str(Path(".snakemake/jupyter").absolute()), Path(find_spec("matplotlib").origin).parent
     os.environ |= dict.fromkeys(["OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"], "1")
-    os.environ |= {"IPYTHONDIR": f"{own}", "JUPYTER_RUNTIME_DIR": f"{own}", "JUPYTER_CONFIG_DIR": f"{own}",
-                   "MATPLOTLIBRC": f"{matplotlib}/mpl-data/matplotlibrc"}
+    os.environ |= dict.fromkeys(["IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR"], own)
+    os.environ |= {"MATPLOTLIBRC": str(matplotlib / "mpl-data/matplotlibrc"),
+                   "KERAS_BACKEND": os.environ.get("KERAS_BACKEND") or "tensorflow"}
 
 
 def execute(path, output, parameters, **options):
@@ -72,10 +70,3 @@ def reason(error):
     if name == "DeadKernelError":
         return "the kernel died: killed from outside, or out of memory"
     return f"{name}: {' '.join(text.split())}"[:1000]
-
-
-if __name__ == "__main__":
-    try:
-        execute(*sys.argv[1:3], json.loads(sys.argv[3]))
-    except Exception as error:
-        sys.exit(f"{sys.argv[1]} failed: {reason(error)}")

@@ -44,7 +44,7 @@ def lock(path):
 
 
 def make(finished, parameters):
-    """Make one run. Raises what papermill raises, unless the result is there; RuntimeError if it is not the one asked."""
+    """Make one run. Raises papermill's error if there is no result, RuntimeError if it is not the one asked for."""
     notebook, weights = (finished.parent / "unfinished" / f"{finished.stem}.{kind}" for kind in ("ipynb", "weights.h5"))
     notebook.parent.mkdir(exist_ok=True)
     weights.unlink(missing_ok=True)  # of a run that did not end

@@ -16,10 +16,10 @@ from ruamel.yaml.error import YAMLError
 import notebooks
 from records import read_record
 
-MASTER, SUMMARY = "notebooks/squeezenet_mnist.ipynb", "notebooks/summary.ipynb"
+MASTER = "notebooks/squeezenet_mnist.ipynb"
 OPTIONS = ("study", "runs", "overlay", "seeds", "name")  # what the batch understands after --config
-NAME = re.compile(r"\w[\w.,+= -]{0,99}")  # of a run or folder: a file's name on any system, and a word in any shell
-MOST = 1000  # runs of a study, and a parameter file's lines of 100 characters
+NAME, SIGNS = re.compile(r"\w[\w.,+= -]{0,99}"), "1 to 100 letters, digits and -_.,+="  # of a run or a folder
+MOST = 1000  # runs of a study
 FIXES = {
     ("float_type", str): ": write it without quotes, and with a point: 0.1",
     ("int_type", str): ": write it without quotes, as digits",
@@ -36,13 +36,11 @@ class StudyError(Exception):
 def read_file(path):
     """The parameters in a file of YAML 1.2, name to value. Raises StudyError if it is anything else."""
     try:
-        if Path(path).exists() and not Path(path).is_file():
+        if path.exists() and not path.is_file():
             raise ValueError("no file")  # a pipe would never end
-        content = Path(path).read_bytes()
-        if len(content) > 100 * MOST:
-            raise ValueError("larger than any parameter file")
-        if re.search(rb"^(%|\s*<<\s*:)", content, re.MULTILINE):
-            raise ValueError("has a directive (%) or a merge (<<): write each parameter in a line of its own")
+        content = path.read_bytes()
+        if len(content) > 100_000 or re.search(rb"^(%|\s*<<\s*:)", content, re.MULTILINE):
+            raise ValueError("too large, or with a directive (%) or merge (<<): write one parameter in a line")
         content = YAML(typ="safe", pure=True).load(content)
     except (OSError, YAMLError, ValueError, RecursionError) as error:
         fix = ": save it as UTF-8" * isinstance(error, UnicodeError)
@@ -55,10 +53,10 @@ def read_file(path):
     return {str(name): value for name, value in content.items()}
 
 
-def did_you_mean(word, words, otherwise=""):
-    """': did you mean …?' with the most similar of the words; else the text `otherwise`."""
+def did_you_mean(word, words):
+    """': did you mean …?' with the most similar of the words; empty if none is."""
     near = difflib.get_close_matches(str(word).lower(), set(words) - {str(word)}, n=1)
-    return f": did you mean {near[0]}?" if near else otherwise
+    return f": did you mean {near[0]}?" if near else ""
 
 
 def explain(fault, fields):
@@ -70,23 +68,20 @@ def explain(fault, fields):
     return f"{name} = {reprlib.repr(given)} ({type(given).__name__}): {fault['msg']}{fix}"
 
 
-def word(name, value):
-    """A parameter's value as a part of a run's name; text and the learning rate speak for themselves."""
-    text = Path(value).stem if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
-    return text if isinstance(value, str) or name == "learning_rate" else f"{name}-{text}"
-
-
 def spread(stem, own, values):
     """The runs that parameters describe in which a list means each of these: (name, parameters) one by one.
 
-    stem: the name without lists in the run's own file, whose parameters are `own`; values: those of all layers.
+    own: the parameters in the run's own file, whose name without suffix is stem; values: those of all layers.
     """
-    names = sorted(values, key=lambda name: name == "seed")  # the seed last
-    lists = {name: values[name] for name in names if isinstance(values[name], list)}
+    def word(name, value):
+        text = Path(value).stem if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else f"{value}"
+        return text if isinstance(value, str) or name == "learning_rate" else f"{name}-{text}"
+
+    lists = [name for name in values if isinstance(values[name], list)]
+    lists.sort(key="seed".__eq__)  # the seed stands last
     first = [] if any(isinstance(value, list) for value in own.values()) else [stem]
-    for each in itertools.product(*lists.values()):
-        words = first + [word(name, value) for name, value in zip(lists, each)]
-        yield "-".join(words) or stem, values | dict(zip(lists, each))
+    for each in itertools.product(*(values[name] for name in lists)):
+        yield "-".join([*first, *map(word, lists, each)]) or stem, values | dict(zip(lists, each))
 
 
 def plan(study, overlays=(), seeds=(), words=()):
@@ -94,18 +89,15 @@ def plan(study, overlays=(), seeds=(), words=()):
 
     study: a folder of params/. Each of its .yaml files is one run, or, with lists in it, a run for each combination of
     the lists' values, named by these. overlays: files whose parameters replace those of every run. seeds: whole
-    numbers; each run is made once per seed, and carries the seed in its name. Without seeds, the seed is the one in
-    the files. words: only runs that have one of them in their name; none: all.
-    Raises StudyError with every fault found, the file named.
+    numbers; each run is made once per seed, and carries the seed in its name. words: only runs that have one of them
+    in their name; none: all. Raises StudyError with every fault found, the file named.
     """
-    folder, overlays = Path("params", study), [*map(Path, overlays)]
-    files = {path: path.suffix for path in sorted(folder.glob("*")) if not path.name.startswith(".")}
-    faults, contents, runs = [f"{path}: rename it to .yaml" for path in files if files[path] == ".yml"], {}, {}
-    files = [path for path in files if files[path] == ".yaml"]
+    found = [path for path in sorted(Path("params", study).glob("*")) if not path.name.startswith(".")]
+    files, overlays = [path for path in found if path.suffix == ".yaml"], [*map(Path, overlays)]
+    faults, contents, runs = [f"{path}: rename it to .yaml" for path in found if path.suffix == ".yml"], {}, {}
     if not files and not faults:
         known = ", ".join(sorted(path.name for path in Path("params").glob("[!.]*/")))
-        raise StudyError(f"{folder}: no parameter files there. " + (f"Studies: {known}" if known else
-                         "There are no studies at all: start this in the project's folder"))
+        raise StudyError(f"params/{study}: no parameter files there. Studies: {known or 'none; is this the project?'}")
     try:
         Settings, defaults = notebooks.load(MASTER, "settings").Settings, notebooks.defaults(MASTER)
     except Exception as error:
@@ -115,32 +107,29 @@ def plan(study, overlays=(), seeds=(), words=()):
             contents[path] = read_file(path)
         except StudyError as error:
             faults.append(str(error))
-            contents[path] = {}
-    for path in files:
-        layers = [path, *overlays]
-        places = {name: layer for layer in layers for name in contents[layer]}
-        values = {name: value for layer in layers for name, value in contents[layer].items()}
-        if seeds:
-            values, places = values | {"seed": [*seeds]}, places | {"seed": "seeds"}
-        lists = [value for value in values.values() if isinstance(value, list)]
-        if not 0 < math.prod(map(len, lists)) <= MOST:
-            faults.append(f"{path}: its lists mean {math.prod(map(len, lists))} runs: let it be 1 to {MOST}")
+    for path in [path for path in files if path in contents]:
+        layers = {layer: contents.get(layer, {}) for layer in [path, *overlays]}
+        layers |= {"seeds": {"seed": [*seeds]}} if seeds else {}
+        places = {name: layer for layer, content in layers.items() for name in content}
+        values = {name: value for content in layers.values() for name, value in content.items()}
+        n = math.prod(len(value) for value in values.values() if isinstance(value, list))
+        if not 1 <= n <= MOST:
+            faults.append(f"{path}: its lists mean {n} runs: let it be 1 to {MOST}")
             continue
         for name, given in spread(path.stem, contents[path], values):
-            if name in runs or not NAME.fullmatch(name) or seeds and re.search(r"-seed-\d+-seed-", name):
-                faults.append(f"{path}: {name[:200]!r} cannot name a run, or names two: let the name have 1 to 100 "
-                              "letters, digits and -_.,+=, and each run its own")
+            if name in runs or not NAME.fullmatch(name) or re.search(r"-seed-\d+-seed-", name):
+                faults.append(f"{path}: {name[:200]!r} cannot name a run, or names two: it needs {SIGNS}")
             try:
                 runs[name] = Settings(**defaults | given).model_dump()
             except ValidationError as error:
                 faults += [f"{places.get(fault['loc'][0], MASTER)}: {explain(fault, Settings.model_fields)}"
                            for fault in error.errors()]
-    if faults := list(dict.fromkeys(faults)):
-        raise StudyError(f"{len(faults)} wrong in the parameters\n  " + "\n  ".join(faults))
+    if faults:
+        raise StudyError("wrong in the parameters:\n  " + "\n  ".join(sorted(set(faults))))
     for wanted in words:
         if not any(wanted in name for name in runs):
             raise StudyError(f"runs={wanted}: no run has this in its name. There are: {', '.join(runs)}")
-    return {name: run for name, run in runs.items() if not words or any(wanted in name for wanted in words)}
+    return {name: runs[name] for name in sorted(runs) if not words or any(wanted in name for wanted in words)}
 
 
 def read_options(config):
@@ -148,26 +137,23 @@ def read_options(config):
 
     config: option to text; several values are separated by commas, as in seeds=0,1,2 (or seeds=[0,1,2]).
     """
-    given = {}
-    for option, text in config.items():
-        given[option] = [part.strip(" '\"") for part in str(text).strip("[]").split(",")]
+    given = {name: [part.strip(" '\"") for part in str(text).strip("[]").split(",")] for name, text in config.items()}
+    for option, parts in given.items():
         if option not in OPTIONS:
-            hint = did_you_mean(option, OPTIONS, f": there are {', '.join(OPTIONS)}")
+            hint = did_you_mean(option, OPTIONS) or f": there are {', '.join(OPTIONS)}"
             raise StudyError(f"--config {option}=…: no such option{hint}")
-        if "" in given[option]:
-            raise StudyError(f"--config {option}={text}: a value is empty: leave the option out, or give it a value")
-    overlays, words = given.get("overlay", []), given.get("runs", [])
+        if "" in parts:
+            raise StudyError(f"--config {option}={config[option]}: a value is empty: write one, or no {option} at all")
+    overlays, study = given.get("overlay", []), str(config.get("study", "paper"))
     seeds = [int(seed) if re.fullmatch(r"-?\d{1,20}", seed) else seed for seed in given.get("seeds", [])]
-    study = str(config.get("study", "paper"))
-    default = ([study] if study != "paper" or not overlays else []) + [Path(path).stem for path in overlays]
-    name = str(config.get("name", "-".join(default + ["seeds"] * bool(seeds))))
+    parts = [study] * (study != "paper" or not overlays) + [Path(path).stem for path in overlays]
+    parts += ["seeds"] * bool(seeds)
+    name = str(config.get("name", "-".join(parts)))
     for option, value in {"study": study, "name": name}.items():
-        if not all(map(NAME.fullmatch, value.split("/"))):
-            raise StudyError(f"{option}={value}: should be a folder's name: letters, digits and -_.,+=, without '..' and "
-                             "not beginning with '/' or '.'")
-    if name.split("/")[0].casefold() == "reference":
-        raise StudyError(f"name={name}: outputs/reference holds the official runs: choose another name")
-    return (study, overlays, seeds, words), f"outputs/{name}"
+        if not all(map(NAME.fullmatch, value.split("/"))) or value.split("/")[0].casefold() == "reference":
+            raise StudyError(f"{option}={value}: should be a folder's name, of {SIGNS}, without '..' and not beginning "
+                             "with '/', and other than 'reference', where the official runs are")
+    return (study, overlays, seeds, given.get("runs", [])), f"outputs/{name}"
 
 
 def faults_of(record, asked):
@@ -184,11 +170,10 @@ def faults_of(record, asked):
 
 
 def refuse_mixture(runs, folder):
-    """Raise StudyError if a finished run in the folder was made with other parameters than planned."""
-    finished = {Path(folder, f"{name}.ipynb"): asked for name, asked in runs.items()}
-    faults = [f"{path}: {fault}" for path, asked in finished.items() if path.exists()
-              for fault in faults_of(read_record(path), asked)]
-    if faults:
+    """Raise StudyError if a finished run in the folder is not the one planned under this name."""
+    paths = {name: Path(folder, f"{name}.ipynb") for name in runs}
+    if faults := [f"{path}: {fault}" for name, path in paths.items() if path.exists()
+                  for fault in faults_of(read_record(path), runs[name])]:
         raise StudyError(f"{folder} holds other runs under these names\n  " + "\n  ".join(faults)
                          + "\n  to do: choose another folder with --config name=…, or move these files away")
 
@@ -200,4 +185,4 @@ def write_plan(folder, **content):
         Path(folder, "plan.json.new").write_text(json.dumps(content, indent=1), encoding="utf-8")
         os.replace(Path(folder, "plan.json.new"), Path(folder, "plan.json"))
     except OSError as error:
-        raise StudyError(f"{folder}: cannot be written ({error.strerror}): choose another, --config name=…") from None
+        raise StudyError(f"{folder}: cannot be written ({error.strerror}): --config name=… chooses another") from None
