@@ -43,9 +43,8 @@ def read_file(path):
             raise ValueError("too large, or with a directive (%) or merge (<<): write one parameter in a line")
         content = YAML(typ="safe", pure=True).load(content)
     except (OSError, YAMLError, ValueError, RecursionError) as error:
-        fix = ": save it as UTF-8" * isinstance(error, UnicodeError)
-        what = " ".join(str(error).partition("To suppress this check")[0].split())
-        raise StudyError(f"{path}: cannot be read: {what[:300]}{fix}") from None
+        what = " ".join(str(error).partition("To suppress this check")[0].split())[:300]
+        raise StudyError(f"{path}: cannot be read: {what}{': save it as UTF-8' * (' byte' in what)}") from None
     if not isinstance(content, dict):
         raise StudyError(f"{path}: should hold lines like 'optimizer: adam', one per parameter")
     if "weights_path" in content:
