@@ -83,7 +83,7 @@ class Papermill(Checked):
 
 def plain(text):
     """Text on one line, at most 200 characters, without what a terminal would obey or a file could not hold."""
-    return "".join(letter if letter.isprintable() else " " for letter in str(text)[:200]).strip()
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text)[:200]).strip()
 
 
 def explain(error):
