@@ -49,7 +49,7 @@ def summarize(results):
         new.mkdir()
         parameters = {"results": str(results), "folder": str(new)}
         papermill.execute_notebook(SUMMARY, new / "summary.ipynb", parameters, progress_bar=False)
-        title = f"{escape(Path(results).resolve().name)}: summary of a study"
+        title = f"{escape(plain(Path(results).resolve().name))}: summary of a study"
         (new / "index.html").write_text(make_page(new / "summary.ipynb", title), encoding="utf-8")
         if summary.exists():
             for path in summary.iterdir():  # what others put there, such as the report
