@@ -14,6 +14,7 @@ import papermill
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import TagRemovePreprocessor
 
+import notebooks
 from records import plain
 
 SUMMARY = "notebooks/summary.ipynb"
@@ -48,7 +49,7 @@ def summarize(results):
     try:
         new.mkdir()
         parameters = {"results": str(results), "folder": str(new)}
-        papermill.execute_notebook(SUMMARY, new / "summary.ipynb", parameters, progress_bar=False)
+        notebooks.execute(SUMMARY, new / "summary.ipynb", parameters)
         title = f"{escape(Path(results).resolve().name)}: summary of a study"
         (new / "index.html").write_text(make_page(new / "summary.ipynb", title), encoding="utf-8")
         if summary.exists():
