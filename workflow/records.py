@@ -13,9 +13,13 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationError, field
 RECORD_TYPE = "application/scrapbook.scrap.json+json"
 CONSTANT = 0.99  # a network that gives at least this share of the images one class has collapsed
 MISSING = {"state": "missing", "note": "", "parameters": {}, "seconds": None, "record": None}
+FORMER = {  # parameters that older masters had, at what they always are now
+    "backend": "tensorflow", "momentum": 0.0, "precision": "float32", "squeezenet_version": "1.0", "train_limit": 0,
+    "validation_split": 0.1, "warmup_epochs": 0.0}
 
 Count = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Loss = Annotated[float, Field(ge=0, lt=4e38)]
 Text = Annotated[str, StringConstraints(max_length=500)]
 
 
@@ -38,9 +42,9 @@ class Parameters(Checked, extra="allow"):
 class Epoch(Checked):
     epoch: Count
     accuracy: Share | None
-    loss: float | None
+    loss: Loss | None
     val_accuracy: Share | None
-    val_loss: float | None
+    val_loss: Loss | None
 
 
 class Environment(Checked):
@@ -56,7 +60,7 @@ class Record(Checked):
     parameters: Parameters
     history: list[Epoch] = Field(min_length=1)
     test_accuracy: Share
-    test_loss: float | None
+    test_loss: Loss | None
     confusion_matrix: list[list[Count]]
     dead_layer: Text | None = None
     environment: Environment
@@ -79,7 +83,7 @@ class Papermill(Checked):
 
 def plain(text):
     """Text on one line, at most 200 characters, without what a terminal would obey or a file could not hold."""
-    return "".join(letter if letter.isprintable() else " " for letter in str(text)[:200]).strip()
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text)[:200]).strip()
 
 
 def explain(error):
@@ -132,11 +136,10 @@ def read_study(folder, names=()):
 
 def read_plan(folder):
     """The runs that a study's plan.json asks for, name to parameters, and what is wrong with the file, or ""."""
+    path = Path(folder, "plan.json")
     try:
-        plan = json.loads(Path(folder, "plan.json").read_bytes())
+        plan = json.loads(path.read_bytes()) if path.is_file() else {"runs": {}}
         return {name: Parameters.model_validate(run).model_dump() for name, run in plan["runs"].items()}, ""
-    except FileNotFoundError:
-        return {}, ""
     except Exception as error:  # as above
         return {}, explain(error)
 
@@ -156,3 +159,9 @@ def constant_answer(answers):
 def test_answers(record):
     """How many test images are given each class: (10,), from a record's confusion matrix."""
     return np.sum(record["confusion_matrix"], axis=0)
+
+
+def first_epoch(record):
+    """The epoch in which a network began to learn, or None: its training accuracy is ten points above guessing."""
+    limit = 1 / len(record["confusion_matrix"]) + 0.1
+    return min((row["epoch"] for row in record["history"] if (row["accuracy"] or 0) > limit), default=None)

@@ -10,7 +10,6 @@ import sys
 from html import escape
 from pathlib import Path
 
-import papermill
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import TagRemovePreprocessor
 
@@ -50,7 +49,7 @@ def summarize(results):
         new.mkdir()
         parameters = {"results": str(results), "folder": str(new)}
         notebooks.execute(SUMMARY, new / "summary.ipynb", parameters)
-        title = f"{escape(Path(results).resolve().name)}: summary of a study"
+        title = f"{escape(plain(Path(results).resolve().name))}: summary of a study"
         (new / "index.html").write_text(make_page(new / "summary.ipynb", title), encoding="utf-8")
         if summary.exists():
             for path in summary.iterdir():  # what others put there, such as the report
@@ -64,17 +63,10 @@ def summarize(results):
             shutil.rmtree(left, ignore_errors=True)
 
 
-def reason(error):
-    """Why there is no summary, in one line."""
-    if isinstance(error, papermill.PapermillExecutionError):
-        return plain(f"{error.ename}: {error.evalue}")
-    return plain(f"{type(error).__name__}: {error}")
-
-
 if __name__ == "__main__":
     try:
         summarize(sys.argv[1])
     except Exception as error:
-        sys.exit(f"no new summary of {sys.argv[1]}: {reason(error)}. Mend this, then run the same command again")
+        sys.exit(f"no new summary of {sys.argv[1]}: {plain(notebooks.reason(error))}. Mend this, then run the same command again")
     print(Path(sys.argv[1], "summary/comparison.txt").read_text(encoding="utf-8"))
     print(f"Page with all figures: {sys.argv[1]}/summary/index.html")
