@@ -67,6 +67,7 @@ if __name__ == "__main__":
     try:
         summarize(sys.argv[1])
     except Exception as error:
-        sys.exit(f"no new summary of {sys.argv[1]}: {plain(notebooks.reason(error))}. Mend this, then run the same command again")
+        why = plain(notebooks.reason(error))
+        sys.exit(f"no new summary of {sys.argv[1]}: {why}. Mend this, then run the same command again")
     print(Path(sys.argv[1], "summary/comparison.txt").read_text(encoding="utf-8"))
     print(f"Page with all figures: {sys.argv[1]}/summary/index.html")
