@@ -159,8 +159,8 @@ assert os.environ["MPLBACKEND"].endswith("inline") and not matplotlib.rcParams["
 """)
     run(*COMMAND, folder=folder, HOME=str(home), JUPYTER_PATH=str(home), PYTHONSTARTUP=str(home / "start.py"),
         IPYTHONDIR=str(home / ".ipython"), PYTHONPATH=f"{home / 'path'}:{os.environ.get('PYTHONPATH', '')}",
-        MPLBACKEND="tkagg", MATPLOTLIBRC=str(home / "matplotlibrc"), PYTHONOPTIMIZE="2", KERAS_MAX_EPOCHS="1",
-        OMP_NUM_THREADS="7", TF_XLA_FLAGS="--tf_xla_auto_jit=2")
+        MPLBACKEND="tkagg", MATPLOTLIBRC=str(home / "matplotlibrc"), PYTHONOPTIMIZE="2", PYTHONSAFEPATH="1",
+        KERAS_MAX_EPOCHS="1", OMP_NUM_THREADS="7", TF_XLA_FLAGS="--tf_xla_auto_jit=2")
 
 
 def test_a_second_batch_deletes_nothing_and_takes_only_what_it_asked_for(tmp_path):
