@@ -1,9 +1,8 @@
 """Real processes, really killed: nothing half-done counts, nothing finished is lost, the same command goes on.
 
-Most runs here train nothing: a master that waits, and writes an official record, stands in for the real one.
+The runs here train nothing: a master that waits, and writes an official record, stands in for the real one.
 """
 
-import ctypes
 import json
 import os
 import random
@@ -47,16 +46,17 @@ folder.mkdir(exist_ok=True)
 """
 
 
-def make_project(folder, n=1, change="", after="", summary=SUMMARY):
+def make_project(folder, n=1, before="", after="", summary=SUMMARY):
     """A project with a study of n runs whose master trains nothing; a run waits while `armed` is there.
 
-    change, after: code before the record, and behind it.
+    before, after: code of the master's before the record, and behind it.
     """
     copy_project(folder)
     write_study(folder, **{f"run-{seed}": {"dataset": "digits", "seed": seed} for seed in range(n)})
     master = nbformat.read(MASTER, 4)
     master.cells = [cell for cell in master.cells if {"parameters", "settings"} & set(cell.metadata.get("tags", []))]
-    master.cells += map(new_code_cell, [RUN + change, RECORD, after])
+    master.cells += map(new_code_cell, [RUN + before, RECORD, after])
+    master.metadata = {"kernelspec": {"name": "conda-env-mine-py", "display_name": "of another machine"}}
     nbformat.write(master, folder / study.MASTER)
     (folder / "workflow/summarize.py").write_text(summary)
     (folder / "record.json").write_text(json.dumps(read_record(PROJECT / "outputs/reference/12-sgd-0.0001.ipynb")))
@@ -65,9 +65,11 @@ def make_project(folder, n=1, change="", after="", summary=SUMMARY):
 
 @pytest.fixture(scope="module")
 def one_finished(tmp_path_factory):
-    """A project whose study has two runs, of which the first is finished."""
+    """A project whose study has two runs, of which the first is finished, on a day that is still to come."""
     folder = make_project(tmp_path_factory.mktemp("faults") / "project", 2)
     run(*COMMAND, "runs=run-0", folder=folder)
+    for name in finished(folder):
+        os.utime(folder / "outputs/mini" / name, (time.time() + 1e6,) * 2)
     return folder
 
 
@@ -79,21 +81,19 @@ def mini(tmp_path, one_finished):
     return folder
 
 
-def start(folder, *words, **options):
+def start(folder, *words):
     """Start the batch in a process group of its own, as a terminal does; its output goes to the file `said`."""
     with open(folder / "said", "a") as said:
         return subprocess.Popen([*COMMAND, *words], cwd=folder, env=environment(), stdout=said, stderr=said,
-                                start_new_session=True, **options)
+                                start_new_session=True)
 
 
 def wait_for(condition, seconds=120):
-    """Wait until condition() is true; return its value."""
+    """Wait until condition() is true."""
     end = time.time() + seconds
-    while time.time() < end:
-        if value := condition():
-            return value
+    while not condition():
+        assert time.time() < end, f"waited {seconds} s in vain"
         time.sleep(0.1)
-    raise AssertionError(f"waited {seconds} s in vain")
 
 
 def text(path):
@@ -103,19 +103,13 @@ def text(path):
 
 def processes(folder, word):
     """The processes with this word in their command line that work in this folder."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.cwd() == str(folder) and any(word in part for part in process.cmdline()):
-                found.append(process)
-        except psutil.Error:
-            pass
-    return found
+    found = [process.info | {"process": process} for process in psutil.process_iter(["cwd", "cmdline"])]
+    return [each["process"] for each in found if each["cwd"] == str(folder) and word in " ".join(each["cmdline"] or [])]
 
 
-def reached(folder):
-    """Wait until the second run is in its middle."""
-    wait_for(lambda: "reached" in text(folder / "outputs/mini/logs/run-1.log"))
+def reached(folder, name="run-1"):
+    """Wait until a run is in its middle."""
+    wait_for(lambda: "reached" in text(folder / f"outputs/mini/logs/{name}.log"))
 
 
 def finished(folder):
@@ -127,8 +121,6 @@ def finished(folder):
 def assert_the_same_command_finishes(folder, before):
     """What was finished is as it was, nothing half-done counts, and the command makes the rest."""
     assert len(before) == 2 and finished(folder) == before
-    assert {run["state"] for name, run in read_study(folder / "outputs/mini", ["run-1"]).items() if name != "run-0"} \
-        <= {"missing", "unfinished", "failed", "unreadable"}
     (folder / "armed").unlink(missing_ok=True)
     run(*COMMAND, folder=folder)
     after = finished(folder)
@@ -137,59 +129,38 @@ def assert_the_same_command_finishes(folder, before):
 
 
 @pytest.mark.parametrize("code, words", [
-    ({"after": "raise RuntimeError('a picture fails')"}, None),
-    ({"change": "record['history'] = record['history'][:1]"}, "has 1 epochs of 30"),
-    ({"change": "record['parameters']['head'] = 'fire10-dense'"}, "was made with head = 'fire10-dense', asked for"),
-    ({"change": "raise RuntimeError('no luck')"}, "run-0 failed: RuntimeError: no luck"),
+    ({"after": "raise RuntimeError('a picture fails')"}, ""),
+    ({"before": "record['history'] = record['history'][:1]"}, "has 1 epochs of 30"),
+    ({"before": "record['parameters']['head'] = 'fire10-dense'"}, "was made with head = 'fire10-dense', asked for"),
 ])
 def test_a_run_is_done_if_its_record_is_what_was_asked_for(tmp_path, code, words):
     folder = make_project(tmp_path / "project", **code)
-    assert (words or "") in run(*COMMAND, folder=folder, fails=bool(words))
+    assert words in run(*COMMAND, folder=folder, fails=bool(words))
     assert (folder / "outputs/mini/run-0.ipynb").exists() == (not words)
 
 
 def test_a_users_settings_do_not_reach_a_kernel(tmp_path):
-    """Variables, kernels and files in a home; the kernel that the notebook names is not there."""
-    home, python = tmp_path / "home", sys.executable
-    files = {".ipython/profile_default/startup/a.py": "hostile = 1", "kernels/python3/kernel.json": json.dumps(
-                 {"argv": ["/bin/false"], "display_name": "hostile", "language": "R"}),
-             "start.py": "hostile = 1", "path/sitecustomize.py": "import hostile", "path/hostile.py": "",
-             ".ipython/profile_default/ipython_kernel_config.py": "c.InteractiveShellApp.exec_lines = ['hostile = 1']",
-             ".config/matplotlib/matplotlibrc": "text.usetex: True", "matplotlibrc": "text.usetex: True"}
-    for name, content in files.items():
+    """Variables, kernels, start-up and configuration files in a home."""
+    home = tmp_path / "home"
+    kernel = {"argv": ["/bin/false"], "display_name": "hostile", "language": "R"}
+    for name, content in {
+        "start.py": "hostile = 1", "path/sitecustomize.py": "import hostile", "path/hostile.py": "",
+        "kernels/python3/kernel.json": json.dumps(kernel), "matplotlibrc": "text.usetex: True",
+        ".ipython/profile_default/startup/a.py": "hostile = 1", ".config/matplotlib/matplotlibrc": "text.usetex: True",
+        ".ipython/profile_default/ipython_kernel_config.py": "c.InteractiveShellApp.exec_lines = ['hostile = 1']",
+    }.items():
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(content)
-    change = f"""
-import os, sys
-assert sys.executable == {python!r}
-assert "hostile" not in {{*globals(), *sys.modules}} and not {{*os.environ}} & {{"KERAS_MAX_EPOCHS", "TF_XLA_FLAGS"}}
-assert os.environ["MPLBACKEND"].endswith("inline") and os.environ["OMP_NUM_THREADS"] == "1"
-import matplotlib
-assert not matplotlib.rcParams["text.usetex"]
-"""
-    folder = make_project(tmp_path / "project", change=change)
-    master = nbformat.read(folder / study.MASTER, 4)
-    master.metadata = {"kernelspec": {"name": "conda-env-mine-py", "display_name": "mine"}}
-    nbformat.write(master, folder / study.MASTER)
+    folder = make_project(tmp_path / "project", before=f"""
+import matplotlib, os, sys
+assert sys.executable == {sys.executable!r} and "hostile" not in {{*globals(), *sys.modules}}
+assert not {{*os.environ}} & {{"KERAS_MAX_EPOCHS", "TF_XLA_FLAGS"}} and os.environ["OMP_NUM_THREADS"] == "1"
+assert os.environ["MPLBACKEND"].endswith("inline") and not matplotlib.rcParams["text.usetex"]
+""")
     run(*COMMAND, folder=folder, HOME=str(home), JUPYTER_PATH=str(home), PYTHONSTARTUP=str(home / "start.py"),
         IPYTHONDIR=str(home / ".ipython"), PYTHONPATH=f"{home / 'path'}:{os.environ.get('PYTHONPATH', '')}",
-        MPLBACKEND="tkagg", PYTHONWARNINGS="default",
-        MATPLOTLIBRC=str(home / "matplotlibrc"), MPLCONFIGDIR=str(home / ".config/matplotlib"), KERAS_MAX_EPOCHS="1",
-        OMP_NUM_THREADS="7", TF_XLA_FLAGS="--tf_xla_auto_jit=2", PYTHONOPTIMIZE="2")
-
-
-def test_finished_runs_dated_in_the_future_and_a_lost_tag(mini):
-    (mini / "armed").unlink()
-    before, master = finished(mini), (mini / study.MASTER).read_text()
-    for name in before:
-        os.utime(mini / "outputs/mini" / name, 2 * [time.time() + 1e6])
-    run(*COMMAND, "runs=run-0", folder=mini)
-    (mini / study.MASTER).write_text(master.replace('"parameters"', '"lost"', 1))
-    assert "no cell has the tag 'parameters'" in run(*COMMAND, folder=mini, fails=True)
-    (mini / study.MASTER).write_text("<<<<<<< HEAD\n" + master)
-    assert f"{study.MASTER}: cannot be read" in run(*COMMAND, folder=mini, fails=True)
-    (mini / study.MASTER).write_text(master)
-    assert_the_same_command_finishes(mini, before)
+        MPLBACKEND="tkagg", MATPLOTLIBRC=str(home / "matplotlibrc"), PYTHONOPTIMIZE="2", PYTHONSAFEPATH="1",
+        KERAS_MAX_EPOCHS="1", OMP_NUM_THREADS="7", TF_XLA_FLAGS="--tf_xla_auto_jit=2")
 
 
 def test_a_second_batch_deletes_nothing_and_takes_only_what_it_asked_for(tmp_path):
@@ -197,7 +168,7 @@ def test_a_second_batch_deletes_nothing_and_takes_only_what_it_asked_for(tmp_pat
     folder = make_project(tmp_path / "project", 4)
     (folder / "other.yaml").write_text("head: fire10-dense")
     first = start(folder, "--cores", "2")
-    wait_for(lambda: "reached" in text(folder / "outputs/mini/logs/run-1.log"))
+    reached(folder)
     others = start(folder, "--cores", "1"), start(folder, "overlay=other.yaml", "name=mini", "runs=run-0,run-1")
     seen = {}
     while any(batch.poll() is None for batch in (first, *others)):
@@ -206,18 +177,8 @@ def test_a_second_batch_deletes_nothing_and_takes_only_what_it_asked_for(tmp_pat
         seen = now
         time.sleep(0.1)
     said = text(folder / "said")
-    assert (first.returncode, others[0].returncode, len(seen)) == (0, 0, 8), said
+    assert (first.returncode, others[0].returncode, len(finished(folder))) == (0, 0, 8), said
     assert others[1].returncode and "was made with head = 'conv10', asked for is 'fire10-dense'" in said, said
-
-
-def test_what_another_batch_finished_survives_a_job_that_failed(mini):
-    """As on a cluster: the connection is lost, snakemake takes the job for failed, and the run finishes."""
-    (mini / "armed").unlink()
-    path = mini / "workflow/run.py"
-    path.write_text(path.read_text().replace("    sys.exit(main(", "    sys.exit(1 + main("))
-    before = finished(mini)
-    run(*COMMAND, folder=mini, fails=True)
-    assert len(finished(mini)) == 4 and before.items() <= finished(mini).items()
 
 
 def test_snakemake_is_killed_and_its_run_goes_on(mini):
@@ -236,32 +197,18 @@ def test_snakemake_is_killed_and_its_run_goes_on(mini):
     assert text(mini / "outputs/mini/logs/run-1.log").count("reached") == 1, "it ran once"
 
 
-KILLS = {
-    "the kernel": lambda folder, batch: processes(folder, "ipykernel")[0].kill(),
-    "the process of a run": lambda folder, batch: processes(folder, "workflow/run.py")[0].kill(),
-    "snakemake, as a scheduler does": lambda folder, batch: batch.terminate(),
-    "all, by Ctrl-C": lambda folder, batch: os.killpg(batch.pid, signal.SIGINT),
-    "all, as a terminal is closed": lambda folder, batch: os.killpg(batch.pid, signal.SIGHUP),
-}
-FAST = ["the kernel", "all, by Ctrl-C"]
-
-
-@pytest.mark.parametrize("what", [pytest.param(what, marks=[pytest.mark.slow] * (what not in FAST)) for what in KILLS])
-def test_something_is_killed(mini, what):
+@pytest.mark.parametrize("kill, words", [
+    (lambda folder, batch: processes(folder, "ipykernel")[0].kill(), "run-1 failed: the kernel died: killed from"),
+    (lambda folder, batch: os.killpg(batch.pid, signal.SIGINT), "Stopped: 1 of 2 runs are done, 1 waiting. To go on: "),
+], ids=["the kernel", "all, by Ctrl-C"])
+def test_something_is_killed(mini, kill, words):
     before, batch = finished(mini), start(mini)
     reached(mini)
-    begin = time.time()
-    KILLS[what](mini, batch)
+    kill(mini, batch)
     assert batch.wait(60) != 0
-    assert what != "snakemake, as a scheduler does" or not processes(mini, "ipykernel")
     wait_for(lambda: not processes(mini, "ipykernel"), 20)
     said = text(mini / "said")
-    if what == "the kernel":
-        assert "run-1 failed: the kernel died: killed from outside, or out of memory" in said
-    if what == "all, by Ctrl-C":
-        last = "Stopped: 1 of 2 runs are done, 1 waiting. To go on: snakemake --config study=mini"
-        assert time.time() - begin < 20 and said.splitlines()[-1] == last
-        assert "failed" not in said and "Error" not in said
+    assert words in said and "Traceback" not in said and said.splitlines()[-1].endswith("snakemake --config study=mini")
     assert_the_same_command_finishes(mini, before)
 
 
@@ -271,7 +218,7 @@ def test_forty_kills_at_random_moments(tmp_path):
     folder, chance, before = make_project(tmp_path / "project", 30), random.Random(0), {}
     for number in 10 * [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP]:
         batch = start(folder)
-        time.sleep(chance.uniform(0, 12))
+        time.sleep(chance.uniform(0, 15))
         alive = [process for word in ("snakemake", "run.py", "ipykernel") for process in processes(folder, word)]
         for process in alive if chance.random() < 0.3 else alive and [chance.choice(alive)]:
             if process.is_running():
@@ -279,10 +226,10 @@ def test_forty_kills_at_random_moments(tmp_path):
         batch.terminate()
         batch.wait(60)
         now = finished(folder)
-        assert {name: before[name] for name in before if name.endswith("ipynb")}.items() <= now.items()
+        assert {name: now.get(name) for name in before if name.endswith("ipynb")}.items() <= before.items()
         before = now
     run(*COMMAND, folder=folder)
-    assert len(finished(folder)) == 60 and before.items() <= finished(folder).items()
+    assert len(finished(folder)) == 60
     assert all(run["state"] == "finished" for run in read_study(folder / "outputs/mini").values())
 
 
@@ -309,40 +256,3 @@ def test_a_full_disk_that_grows(tmp_path):
         assert text(place / "summary/index.html").rstrip().endswith("</html>") and (place / "summary/runs.csv").exists()
     finally:
         subprocess.run(["umount", place], check=True)
-
-
-def no_privilege():
-    """In a child process: root, too, has to respect a file's permissions (PR_CAPBSET_DROP, CAP_DAC_OVERRIDE)."""
-    if os.geteuid() == 0:
-        ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
-
-
-@pytest.mark.slow
-def test_a_read_only_output_folder(mini):
-    before, place = finished(mini), mini / "outputs/mini"
-    place.chmod(0o555)
-    try:
-        assert start(mini, preexec_fn=no_privilege).wait(60) != 0
-        said = text(mini / "said")
-        assert "outputs/mini: cannot be written (Permission denied)" in said and "Traceback" not in said, said
-    finally:
-        place.chmod(0o755)
-    assert_the_same_command_finishes(mini, before)
-
-
-@pytest.mark.slow
-def test_a_real_run_killed_in_an_epoch_is_repeated_to_the_bit(tmp_path):
-    """And settings in the home folder change nothing."""
-    folder, chains = copy_project(tmp_path / "project"), []
-    write_study(folder, **{"run-1": {"dataset": "digits", "batch_size": 50, "epochs": 2}})
-    (folder / "keras").mkdir()
-    (folder / "keras/keras.json").write_text(json.dumps({"floatx": "float16", "epsilon": 0.1, "backend": "jax"}))
-    batch = start(folder)
-    wait_for(lambda: "val_accuracy" in text(folder / "outputs/mini/logs/run-1.log"), 240)
-    [process.kill() for process in processes(folder, "ipykernel")]
-    assert batch.wait(60) != 0 and not (folder / "outputs/mini/run-1.ipynb").exists()
-    for variables in ({}, {"KERAS_HOME": str(folder / "keras"), "KERAS_MAX_EPOCHS": "1", "TF_ENABLE_ONEDNN_OPTS": "0"}):
-        run(*COMMAND, folder=folder, **variables)
-        chains.append(read_record(folder / "outputs/mini/run-1.ipynb")["digests"])
-        (folder / "outputs/mini/run-1.ipynb").unlink()
-    assert chains[0] == chains[1]

@@ -1,8 +1,7 @@
 """Parameters: where they come from, and that wrong ones are refused before any run, with file, name and fix."""
 
-import json
 import os
-import shutil
+import re
 
 import nbformat
 import pandas as pd
@@ -12,7 +11,7 @@ import notebooks
 import study
 import wrong_inputs
 from conftest import MASTER, ONE_THREAD, PROJECT, run, write_study
-from records import read_record, read_study
+from records import read_study
 
 
 @pytest.fixture
@@ -25,16 +24,20 @@ def here(project, monkeypatch):
 def test_each_wrong_file_is_refused_before_any_run_with_file_name_and_fix(here):
     """All at once, in one message."""
     (here / "params/wrong").mkdir()
-    for name, (content, _) in wrong_inputs.FILES.items():
-        path = here / f"params/wrong/{name}{'' if name.endswith('.yml') else '.yaml'}"
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
     os.mkfifo("params/wrong/fifo.yaml")
+    (here / "params/wrong/old.yml").touch()
+    expected = {"fifo.yaml": ["no file"], "old.yml": ["rename it to .yaml"]}
+    cases = [(words, content, "") for words, contents in wrong_inputs.FILES for content in contents]
+    cases += [(["cannot name a run", "letters, digits"], "epochs: 3", name) for name in wrong_inputs.NAMES]
+    for number, (words, content, name) in enumerate(cases):
+        path = here / f"params/wrong/{name or number}.yaml"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        expected[path.name.encode(errors="backslashreplace").decode()] = words
     said = run("snakemake", "--config", "study=wrong", folder=here, fails=True)
     assert not (here / "pwned").exists() and not (here / "outputs").exists() and "Traceback" not in said
-    for name, (_, words) in (wrong_inputs.FILES | {"fifo": ("", ["no file"])}).items():
-        place = f"params/wrong/{name}".encode(errors="backslashreplace").decode()
-        lines = [line for line in said.splitlines() if place in line]
-        assert all(word in " ".join(lines) for word in words), (name, lines, said)
+    for name, words in expected.items():
+        line = " ".join(line for line in said.splitlines() if f"params/wrong/{name}" in line)
+        assert all(word in line for word in words), (name, words, said)
 
 
 @pytest.mark.parametrize("typed, words", wrong_inputs.BATCH)
@@ -44,21 +47,16 @@ def test_wrong_options_of_the_batch_are_refused(here, typed, words):
     assert all(word in str(error.value) for word in words), str(error.value)
 
 
-@pytest.mark.parametrize("typed, folder", [
-    ({}, "paper"), ({"overlay": "a/b.yaml,c.yaml"}, "b-c"), ({"seeds": "[0, 1]"}, "paper-seeds"),
-    ({"study": "01", "overlay": "b.yaml", "seeds": "3"}, "01-b-seeds"), ({"study": "x", "name": "deep/1"}, "deep/1"),
-])
-def test_different_studies_have_different_folders(typed, folder):
-    assert study.read_options(typed)[1] == f"outputs/{folder}"
-
-
 def test_options_as_they_are_typed(here):
-    """In any shell, and with the brackets of old."""
+    """In any shell, and with the brackets of old; different studies have different folders."""
     options = "runs=04-adam,09-sgd", "overlay=params/overlays/demo.yaml"
     for seeds in ("0,3", "[0,3]"):
         said = run("snakemake", "--dry-run", "--config", *options, f"seeds={seeds}", folder=here)
         names = [f"{name}-seed-{seed}" for name in ("04-adam-0.0001", "09-sgd-0.1") for seed in (0, 3)]
-        assert said.split("To do:")[1].split()[:4] == names and "0 of 4 runs" in said
+        assert said.split("To do:")[1].split()[:4] == names and "outputs/demo-seeds: 0 of 4 runs" in said
+    for typed, folder in [({}, "paper"), ({"overlay": "a/b.yaml,c.yaml"}, "b-c"), ({"seeds": "3"}, "paper-seeds"),
+                          ({"study": "01", "overlay": "b.yaml"}, "01-b"), ({"study": "x", "name": "deep/1"}, "deep/1")]:
+        assert study.read_options(typed)[1] == f"outputs/{folder}"
 
 
 def test_layers(here):
@@ -73,9 +71,13 @@ def test_layers(here):
         study.plan("mini", ["overlay.yaml"])
     assert "params/mini/one.yaml: learning_rate = 2.0" in str(error.value)
     assert "overlay.yaml: epoch is not a parameter: did you mean epochs?" in str(error.value)
-    shutil.copy("params/paper/04-adam-0.0001.yaml", "params/paper/04-adam-0.0001-seed-1.yaml")
-    with pytest.raises(study.StudyError, match="04-adam-0.0001-seed-1.yaml"):
-        study.plan("paper", seeds=[0, 1])
+    write_study(here, **{"one-seed-1": {}})
+    with pytest.raises(study.StudyError, match="one-seed-1.yaml: 'one-seed-1-seed-0' cannot name a run"):
+        study.plan("mini", seeds=[0, 1])
+    for pattern, new in [(r'"parameters"(?=\s*\])', '"lost"'), (r"\A", "<<<<<<< HEAD\n")]:  # a tag; a merge
+        (here / study.MASTER).write_text(re.sub(pattern, new, (here / study.MASTER).read_text()))
+        with pytest.raises(study.StudyError, match=f"{study.MASTER}: cannot be read"):
+            study.plan("paper")
 
 
 def test_a_list_means_each_of_these(here):
@@ -98,7 +100,7 @@ def test_a_list_means_each_of_these(here):
     "epochs: 3\r\nseed: 10\r\n".encode("utf-8-sig"), "epochs: 3\r\nseed: 10\r\n".encode("utf-16"),
     b"epochs: 0003\nseed: 010\n"])
 def test_what_a_person_wrote_is_what_is_trained(here, content):
-    """Also from an editor on Windows, and without numbers to the base of 8; other programs' files are nobody's."""
+    """Also from an editor on Windows, without numbers to the base of 8; names that begin with a dot are nobody's."""
     write_study(here, one={})
     (here / "params/mini/one.yaml").write_bytes(content)
     (here / "params/mini/.#one.yaml").symlink_to("nowhere")
@@ -113,56 +115,33 @@ def test_planning_needs_neither_tensorflow_nor_keras():
 
 
 @pytest.mark.parametrize("folder, overlays", [(".", []), ("fire10-dense", ["params/overlays/fire10-dense.yaml"])])
-def test_the_official_runs_are_those_that_the_files_describe(folder, overlays):
+def test_the_official_runs_are_those_that_the_files_describe(here, folder, overlays):
+    """Also after a parameter with a default has been added."""
+    master = nbformat.read(study.MASTER, 4)
+    for tag, line in {"parameters": "smoothing = 0.0", "settings": "    smoothing: float = Field(ge=0)"}.items():
+        next(cell for cell in master.cells if cell.metadata.get("tags") == [tag]).source += f"\n{line}"
+    nbformat.write(master, study.MASTER)
     runs, official = study.plan("paper", overlays), PROJECT / "outputs/reference" / folder
-    assert runs.keys() == read_study(official).keys() and len(runs) == 12
+    assert runs.keys() == read_study(official).keys() and runs["09-sgd-0.1"]["smoothing"] == 0.0
     study.refuse_mixture(runs, official)
-    with pytest.raises(study.StudyError, match="09-sgd-0.1.ipynb: was made with seed = 0, asked for is 1"):
-        study.refuse_mixture({name: run | {"seed": 1} for name, run in runs.items()}, official)
+    with pytest.raises(study.StudyError, match="09-sgd-0.1.ipynb: was made with smoothing = 0.0, asked for is 0.1"):
+        study.refuse_mixture({name: run | {"smoothing": 0.1} for name, run in runs.items()}, official)
 
 
 @pytest.mark.parametrize("change, right", [
     ({}, True), ({"history": 2}, False), ({"history": 2, "status": "diverged"}, True),
-    ({"history": 2, "dead_layer": "fire2"}, False),
-    ({"history": 2, "dead_layer": "fire2", "stop_when_dead": True}, True),
-    ({"seed": 1}, False), ({"weights_path": "elsewhere.weights.h5"}, True),
+    ({"history": 2, "dead_layer": "fire2"}, False), ({"history": 2, "dead_layer": "fire2", "stop": True}, True),
 ])
-def test_a_record_counts_only_for_what_was_asked(change, right):
-    asked = notebooks.defaults(MASTER) | {"epochs": 3, "stop_when_dead": change.get("stop_when_dead", False)}
-    parameters = asked | {name: value for name, value in change.items() if name in asked}
-    record = {"parameters": parameters, "status": "finished", "dead_layer": None, "history": [{}] * 3}
-    record |= {name: value for name, value in change.items() if name in record}
-    record |= {"history": [{}] * change.get("history", 3)}
-    assert (study.faults_of(record, asked) == []) == right
-
-
-def papermill(folder, *options, master=MASTER, fails=False):
-    """Run a master notebook by plain papermill; return what it says."""
-    command = "papermill", master, "out.ipynb", *options, "--no-progress-bar"
-    return run(*command, folder=folder, fails=fails, **ONE_THREAD)
+def test_a_history_is_shorter_only_for_a_reason(change, right):
+    asked = notebooks.defaults(MASTER) | {"epochs": 3, "stop_when_dead": change.get("stop", False)}
+    record = {"parameters": asked, "status": "finished", "dead_layer": None} | change
+    assert (study.faults_of(record | {"history": [{}] * change.get("history", 3)}, asked) == []) == right
 
 
 def test_plain_papermill_refuses_a_wrong_name_type_and_range_at_once(tmp_path):
     (tmp_path / "run.yaml").write_text("lerning_rate: 0.1\nepochs: '30'\n")
-    said = papermill(tmp_path, "-f", "run.yaml", "-p", "seed", "-1", "-p", "batch_norm", "1", fails=True)
+    options = "-f", "run.yaml", "-p", "seed", "-1", "-p", "batch_norm", "1", "--no-progress-bar"
+    said = run("papermill", MASTER, "out.ipynb", *options, folder=tmp_path, fails=True, **ONE_THREAD)
     assert all(f"\n{name}\n" in said for name in ("lerning_rate", "epochs", "seed", "batch_norm")), said
     executed = [cell.source for cell in nbformat.read(tmp_path / "out.ipynb", 4).cells if cell.get("execution_count")]
     assert not any("import keras" in source for source in executed)
-
-
-def test_a_new_parameter_with_a_default_breaks_nothing(here):
-    """The official runs still fit, and a run with it works."""
-    new = nbformat.read(MASTER, 4)
-    for cell in new.cells:
-        if cell.metadata.get("tags") == ["parameters"]:
-            cell.source += "\nlabel_smoothing = 0.0"
-        if cell.metadata.get("tags") == ["settings"]:
-            cell.source += "\n    label_smoothing: float = Field(ge=0, le=0.99)"
-    nbformat.write(new, here / study.MASTER)
-    runs = study.plan("paper")
-    assert runs["09-sgd-0.1"]["label_smoothing"] == 0.0
-    study.refuse_mixture(runs, PROJECT / "outputs/reference")
-    options = {"dataset": "digits", "batch_size": 50, "epochs": 1, "label_smoothing": 0.2}
-    papermill(here, "-y", json.dumps(options), master=here / study.MASTER)
-    record = read_record(here / "out.ipynb")
-    assert record["parameters"] | options == record["parameters"]

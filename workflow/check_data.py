@@ -6,9 +6,10 @@ import notebooks
 from study import MASTER
 
 notebooks.isolate()
-master = notebooks.load(MASTER, "imports", "data")
+master, faults = notebooks.load(MASTER, "imports", "data"), []
 for dataset in sys.argv[1:]:
     try:
         master.split_data(dataset)
     except Exception as error:  # a file that is absent, damaged, of another shape
-        sys.exit(f"dataset {dataset} cannot be used: {notebooks.reason(error)}")
+        faults.append(f"dataset {dataset} cannot be used: {notebooks.reason(error)}")
+sys.exit("\n".join(faults) or 0)

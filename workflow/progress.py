@@ -53,8 +53,8 @@ class Display(threading.Thread):
                 ended = self.ended.wait(1)
                 whole.update(self.look() - whole.n)
                 whole.set_description_str(self.total(), refresh=False)
-                texts = [text for word, text, _ in self.states.values() if word == "running" and text]
-                whole.set_postfix_str(", ".join(texts), refresh=False)
+                running = (text for word, text, _ in self.states.values() if word == "running")
+                whole.set_postfix_str(", ".join(filter(None, running)), refresh=False)
 
     def look(self):
         """Read the states, tell what is new; return the epochs trained so far, of a run that is done all."""
@@ -67,8 +67,8 @@ class Display(threading.Thread):
     def total(self):
         """How many runs are in which state, as text."""
         count = Counter(word for word, *_ in self.states.values())
-        others = (f", {count[word]} {word}" for word in ("failed", "running", "waiting") if count[word])
-        return f"{count['done']} of {len(self.states)} runs are done" + "".join(others)
+        return f"{count['done']} of {len(self.states)} runs are done" + "".join(
+            f", {count[word]} {word}" for word in ("failed", "running", "waiting") if count[word])
 
     def end(self):
         """Stop; return the state of the whole as text."""

@@ -10,10 +10,10 @@ import sys
 from html import escape
 from pathlib import Path
 
-import papermill
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import TagRemovePreprocessor
 
+import notebooks
 from records import plain
 
 SUMMARY = "notebooks/summary.ipynb"
@@ -48,7 +48,7 @@ def summarize(results):
     try:
         new.mkdir()
         parameters = {"results": str(results), "folder": str(new)}
-        papermill.execute_notebook(SUMMARY, new / "summary.ipynb", parameters, progress_bar=False)
+        notebooks.execute(SUMMARY, new / "summary.ipynb", parameters)
         title = f"{escape(plain(Path(results).resolve().name))}: summary of a study"
         (new / "index.html").write_text(make_page(new / "summary.ipynb", title), encoding="utf-8")
         if summary.exists():
@@ -63,17 +63,11 @@ def summarize(results):
             shutil.rmtree(left, ignore_errors=True)
 
 
-def reason(error):
-    """Why there is no summary, in one line."""
-    if isinstance(error, papermill.PapermillExecutionError):
-        return plain(f"{error.ename}: {error.evalue}")
-    return plain(f"{type(error).__name__}: {error}")
-
-
 if __name__ == "__main__":
     try:
         summarize(sys.argv[1])
     except Exception as error:
-        sys.exit(f"no new summary of {sys.argv[1]}: {reason(error)}. Mend this, then run the same command again")
+        why = plain(notebooks.reason(error))
+        sys.exit(f"no new summary of {sys.argv[1]}: {why}. Mend this, then run the same command again")
     print(Path(sys.argv[1], "summary/comparison.txt").read_text(encoding="utf-8"))
     print(f"Page with all figures: {sys.argv[1]}/summary/index.html")
