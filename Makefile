@@ -39,9 +39,7 @@ lab: setup ## JupyterLab
 	jupyter lab
 
 report: setup ## everything that is derived from the official runs
-	mkdir -p $(OFFICIAL)/summary
-	$(PAPERMILL) notebooks/summary.ipynb $(OFFICIAL)/summary/summary.ipynb -p results $(OFFICIAL)
-	$(PAPERMILL) notebooks/paper_audit.ipynb $(OFFICIAL)/summary/paper_audit.ipynb -p findings_path $(OFFICIAL)/summary/findings.csv
+	python workflow/summarize.py $(OFFICIAL)
 	$(PAPERMILL) notebooks/report.ipynb $(OFFICIAL)/summary/report.ipynb
 	jupyter nbconvert --log-level ERROR --to html --no-input --embed-images $(ALONE) --TagRemovePreprocessor.enabled=True \
 	  --TagRemovePreprocessor.remove_cell_tags=notebook-only --output-dir $(OFFICIAL) --output report.html $(OFFICIAL)/summary/report.ipynb
@@ -50,7 +48,6 @@ report: setup ## everything that is derived from the official runs
 site: site/venv/ready ## a website of the pages and notebooks that there are: site/html/index.html
 	site/venv/bin/sphinx-build -W -E -q -c extras/site -d site/doctrees . site/html
 	tar cf - --exclude '*.ipynb' $(OFFICIAL)/draw_a_digit.html $(OFFICIAL)/summary | tar xf - -C site/html
-	sed 's/\(href=[^ >]*\)\.ipynb/\1.html/g' $(OFFICIAL)/summary/index.html > site/html/$(OFFICIAL)/summary/index.html
 	cp site/html/README.html site/html/index.html
 
 editions: setup ## the lesson for students, without its solutions, into outputs/editions

@@ -1,5 +1,6 @@
 """What several tests share: where things lie, copies of the project, MNIST where it can be had."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 PROJECT = Path(__file__).parent.parent
 MASTER = PROJECT / "notebooks" / "squeezenet_mnist.ipynb"
@@ -40,10 +40,10 @@ def copy_project(folder):
 
 
 def write_study(folder, **runs):
-    """Write params/mini in a copy of the project: a file for each run, its parameters a dict."""
+    """Write params/mini in a copy of the project: a file for each run, its parameters a dict (JSON is YAML)."""
     (folder / "params/mini").mkdir(exist_ok=True)
     for name, parameters in runs.items():
-        (folder / f"params/mini/{name}.yaml").write_text(yaml.safe_dump(parameters))
+        (folder / f"params/mini/{name}.yaml").write_text(json.dumps(parameters))
 
 
 def environment(**variables):

@@ -1,9 +1,18 @@
-"""Use a notebook's definitions without running the notebook."""
+"""Use a notebook's definitions without running it; and run it, out of reach of a user's settings."""
 
+import os
+import re
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
 import nbformat
+
+# what a kernel is told of a user's environment: the machine, the network, where data lie, the backend
+KEPT = re.compile(
+    r"PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|\w+_proxy|SSL_CERT_\w+|REQUESTS_CA_BUNDLE|"
+    r"(CUDA|NVIDIA|SLURM|XLA_PYTHON_CLIENT)_\w+|TF_FORCE_GPU_ALLOW_GROWTH|MNIST_NPZ|KERAS_HOME|KERAS_BACKEND|"
+    r"PYTHONDONTWRITEBYTECODE|PYTHONUSERBASE", re.IGNORECASE)
 
 
 def load(path, *tags):
@@ -16,7 +25,6 @@ def load(path, *tags):
         if not any(tag in cell.metadata.get("tags", []) for cell in cells):
             raise KeyError(f"{path}: no cell has the tag {tag!r}")
     module = ModuleType(Path(path).stem)
-    module.In = [cell.source for cell in cells if cell.cell_type == "code"]  # as in IPython after *Run all*
     for number, cell in enumerate(cells):
         if set(tags) & set(cell.metadata.get("tags", [])):
             exec(compile(cell.source, f"{path}, cell {number}", "exec"), vars(module))
@@ -25,5 +33,39 @@ def load(path, *tags):
 
 def defaults(path):
     """The default parameters of a notebook, name to value: its cell tagged `parameters`, executed alone."""
-    values = vars(load(path, "parameters"))
-    return {name: value for name, value in values.items() if name != "In" and not name.startswith("__")}
+    return {name: value for name, value in vars(load(path, "parameters")).items() if not name.startswith("__")}
+
+
+def isolate():
+    """Reduce this process's environment to what cannot change a result: one thread, no start-up files, no styles."""
+    for name in [name for name in os.environ if not KEPT.fullmatch(name)]:
+        del os.environ[name]
+    own, matplotlib = str(Path(".snakemake/jupyter").absolute()), Path(find_spec("matplotlib").origin).parent
+    os.environ |= dict.fromkeys(["OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"], "1")
+    os.environ |= dict.fromkeys(["IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR"], own)
+    os.environ |= {"MATPLOTLIBRC": str(matplotlib / "mpl-data/matplotlibrc"),
+                   "KERAS_BACKEND": os.environ.get("KERAS_BACKEND") or "tensorflow"}
+
+
+def execute(path, output, parameters, **options):
+    """Run a notebook by papermill, in a kernel of this very Python. Raises what papermill raises."""
+    isolate()
+    import papermill  # after isolate(), since it and what it imports read variables
+    from ipykernel.kernelspec import get_kernel_dict
+    from jupyter_client import AsyncKernelManager
+    from jupyter_client.kernelspec import KernelSpec
+
+    class Kernel(AsyncKernelManager):
+        """Whatever kernels are installed here, whatever the notebook's metadata say."""
+        kernel_spec = KernelSpec(**get_kernel_dict(["--HistoryManager.enabled=False", "--log-level=ERROR"]))
+
+    papermill.execute_notebook(path, output, parameters, kernel_name="python3", language="python", progress_bar=False,
+                               kernel_manager_class=Kernel, shutdown_kernel="immediate", **options)
+
+
+def reason(error):
+    """What papermill raised, as one line."""
+    name, text = getattr(error, "ename", type(error).__name__), str(getattr(error, "evalue", error))
+    if name == "DeadKernelError":
+        return "the kernel died: killed from outside, or out of memory"
+    return f"{name}: {' '.join(text.split())}"[:1000]

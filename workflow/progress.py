@@ -1,4 +1,4 @@
-"""How a study goes on, shown in the terminal: a line for each run that is being made, and one for the whole."""
+"""How a study goes on, shown in the terminal: a line for what is new, and one for the whole."""
 
 import fcntl
 import re
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-EPOCH = re.compile(r"epoch (\d+/\d+): .* accuracy ([\d.]+%|nan%)")
-END = re.compile(r"RUN STOPPED|test accuracy .*|(?<=^RUN FAILED: ).*(?:\n  .*)*", re.MULTILINE)
+EPOCH = re.compile(r"^\d+/\d+ - .* - val_accuracy: (\S+)", re.MULTILINE)  # Keras' line after an epoch
+END = re.compile(r"^(RUN STOPPED|RUN FAILED: |(?=test accuracy: ))(.*)", re.MULTILINE)
 
 
 def is_locked(path):
@@ -27,47 +27,41 @@ def read_state(folder, name):
     """One run's state, from its files: (done, failed, running or waiting; what there is to say; epochs trained)."""
     path = Path(folder, "logs", f"{name}.log")
     log = path.read_text(errors="replace") if path.exists() else ""
-    epochs, end = EPOCH.findall(log), (END.findall(log) or [""])[-1]
+    epochs, (end, text) = EPOCH.findall(log), (END.findall(log) or [("", "")])[-1]
     if Path(folder, f"{name}.ipynb").exists():
-        return "done", end, len(epochs)
-    if "\nRUN FAILED" in log:
-        return "failed", f"{end}\n  log: {path}", len(epochs)
-    if log and end != "RUN STOPPED" and is_locked(path):
-        return "running", "epoch {}, validation accuracy {}".format(*epochs[-1]) if epochs else "starting", len(epochs)
+        return "done", text, len(epochs)
+    if end == "RUN FAILED: ":
+        return "failed", f"{text}\n  log: {path}", len(epochs)
+    if log and not end and is_locked(path):
+        return "running", f"{name} {epochs[-1]}" if epochs else "", len(epochs)
     return "waiting", "", 0
 
 
 class Display(threading.Thread):
-    """Shows on standard error how a study goes on, by tqdm: news, the whole and, in a terminal, each run at work."""
+    """Shows on standard error how a study goes on, by tqdm: news, and the whole with the validation accuracies."""
 
     def __init__(self, folder, epochs):
         """epochs: run name to number of epochs."""
         super().__init__(daemon=True)
-        self.folder, self.epochs, self.states, self.lines = folder, epochs, {}, {}
-        self.ended, self.terminal = threading.Event(), sys.stderr.isatty()
+        self.folder, self.epochs, self.states, self.ended = folder, epochs, {}, threading.Event()
 
     def run(self):
-        total, seconds = sum(self.epochs.values()), 0.5 if self.terminal else 30
-        with tqdm(total=total, initial=self.look(), unit="epoch", dynamic_ncols=True, mininterval=seconds) as whole:
+        with tqdm(total=sum(self.epochs.values()), initial=self.look(), unit="epoch", dynamic_ncols=True,
+                  mininterval=0.5 if sys.stderr.isatty() else 30) as whole:
             ended = False
             while not ended:
                 ended = self.ended.wait(1)
-                whole.update(self.look(ended) - whole.n)
+                whole.update(self.look() - whole.n)
                 whole.set_description_str(self.total(), refresh=False)
+                texts = [text for word, text, _ in self.states.values() if word == "running" and text]
+                whole.set_postfix_str(", ".join(texts), refresh=False)
 
-    def look(self, ended=False):
-        """Read the states, tell what is new, renew the lines of the runs at work; return the epochs trained so far."""
+    def look(self):
+        """Read the states, tell what is new; return the epochs trained so far, of a run that is done all."""
         old, self.states = self.states, {name: read_state(self.folder, name) for name in self.epochs}
         for name, (word, text, _) in self.states.items():
-            line, live = f"{name} {word}: {text}", self.terminal and word == "running" and not ended
-            if word not in ("waiting", old.get(name, [word])[0]) and not live:
-                tqdm.write(line, file=sys.stderr)
-            if live and name not in self.lines:
-                self.lines[name] = tqdm(bar_format="{desc}", dynamic_ncols=True, leave=False)
-            if live:
-                self.lines[name].set_description_str(line)
-            elif name in self.lines:
-                self.lines.pop(name).close()
+            if word in ("done", "failed") and word != old.get(name, [word])[0]:
+                tqdm.write(f"{name} {word}: {text}", file=sys.stderr)
         return sum(self.epochs[name] if word == "done" else n for name, (word, _, n) in self.states.items())
 
     def total(self):

@@ -1,7 +1,8 @@
 """One run of a study: python workflow/run.py outputs/paper/04-adam-0.0001.ipynb '{"optimizer": "adam", …}'
 
 papermill writes the executed notebook from the first second on, so it works in `unfinished`; what is complete moves up.
-Exit code 0: the notebook is at its final place and holds a result. Otherwise the end of its log says why.
+Exit code 0: the notebook is at its final place and holds the result that was asked for. Otherwise the end of its log
+says why; where a log cannot be written, the terminal.
 """
 
 import fcntl
@@ -13,12 +14,11 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import papermill
 import psutil
-from nbclient.exceptions import DeadKernelError
 
+import notebooks
 from records import read_record
-from study import MASTER
+from study import MASTER, faults_of
 
 
 def stop(number, frame):
@@ -44,45 +44,42 @@ def lock(path):
 
 
 def make(finished, parameters):
-    """Make one run. Raises what papermill raises, or RuntimeError if the notebook holds no result."""
+    """Make one run. Raises papermill's error if there is no result, RuntimeError if it is not the one asked for."""
     notebook, weights = (finished.parent / "unfinished" / f"{finished.stem}.{kind}" for kind in ("ipynb", "weights.h5"))
     notebook.parent.mkdir(exist_ok=True)
     weights.unlink(missing_ok=True)  # of a run that did not end
-    parameters |= {"weights_path": str(weights)}
-    options = {"log_output": True, "progress_bar": False, "shutdown_kernel": "immediate"}
+    given = parameters | {"weights_path": str(weights)}
     # in a thread: in the main one, papermill's client would take the signals for itself
-    ThreadPoolExecutor(1).submit(papermill.execute_notebook, MASTER, notebook, parameters, **options).result()
-    if not read_record(notebook):
-        raise RuntimeError("the notebook ended without a result record")
+    error = ThreadPoolExecutor(1).submit(notebooks.execute, MASTER, notebook, given, log_output=True).exception()
+    record = read_record(notebook) if notebook.exists() else None
+    if error and not record:
+        raise error
+    if faults := faults_of(record, parameters):
+        raise RuntimeError(f"not the run that was asked for: {'; '.join(faults)}")
     weights.replace(finished.with_suffix(".weights.h5"))
     notebook.replace(finished)
 
 
-def reason(error):
-    """Why a run failed, in words."""
-    if isinstance(error, DeadKernelError):
-        return "the kernel died: killed from outside, or out of memory"
-    if isinstance(error, papermill.PapermillExecutionError):
-        return f"{error.ename}: {error.evalue}".removeprefix("RunError: ")
-    return f"{type(error).__name__}: {error}"
-
-
 def main(finished, parameters):
-    """Make one run, unless it is there already; return the exit code."""
-    log = lock(finished.parent / "logs" / f"{finished.stem}.log")
-    if finished.exists():  # made by another batch while this one waited
-        return 0
-    log.truncate(0)
-    for stream in (sys.stdout, sys.stderr):  # the kernel's too
-        os.dup2(log.fileno(), stream.fileno())
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    """Make one run, unless it is there already; return the exit code, or what to say on the terminal."""
+    terminal = os.dup(sys.stderr.fileno())
     try:
+        log = lock(finished.parent / "logs" / f"{finished.stem}.log")
+        if finished.exists():  # made by another batch while this one waited
+            return "\n".join(f"{finished}: {fault}" for fault in faults_of(read_record(finished), parameters)) or 0
+        log.truncate(0)
+        for stream in (sys.stdout, sys.stderr):  # the kernel's too
+            os.dup2(log.fileno(), stream.fileno())
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
         make(finished, parameters)
     except Exception as error:
         logging.exception("papermill ended with")
-        print(f"RUN FAILED: {reason(error)}", flush=True)
+        said = f"RUN FAILED: {notebooks.reason(error)}"
+        try:
+            print(said, flush=True)
+        except OSError:  # no room for it
+            os.write(terminal, f"{finished.stem} failed: {said}\n".encode())
         return 1
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,26 +1,29 @@
 """From a folder of parameter files to the runs of a study, every parameter checked before any run starts."""
 
 import difflib
+import itertools
 import json
+import math
 import os
 import re
-from importlib.util import find_spec
+import reprlib
 from pathlib import Path
-from typing import get_args
 
-import yaml
 from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 import notebooks
 from records import read_record
 
-MASTER, SUMMARY = "notebooks/squeezenet_mnist.ipynb", "notebooks/summary.ipynb"
-PATH_PARAMETERS = {"data_path", "weights_path"}  # where files lie: not part of what a run computes
+MASTER = "notebooks/squeezenet_mnist.ipynb"
 OPTIONS = ("study", "runs", "overlay", "seeds", "name")  # what the batch understands after --config
+NAME, SIGNS = re.compile(r"\w[\w.,+= -]{0,99}"), "1 to 100 letters, digits and -_.,+="  # of a run or a folder
+MOST = 1000  # runs of a study
 FIXES = {
-    ("float_type", str): ": write it without quotes and as 0.0001, since YAML takes 1e-4 for text",
-    ("int_type", str): ": write it without quotes",
-    ("literal_error", float): ": write it in quotes",
+    ("float_type", str): ": write it without quotes, and with a point: 0.1",
+    ("int_type", str): ": write it without quotes, as digits",
+    ("int_type", float): ": write it without a point or exponent",
     ("bool_type", str): ": write true or false, without quotes",
     ("bool_type", int): ": write true or false",
 }
@@ -31,27 +34,28 @@ class StudyError(Exception):
 
 
 def read_file(path):
-    """The parameters in a YAML file, name to value. Raises StudyError if it is anything else."""
+    """The parameters in a file of YAML 1.2, name to value. Raises StudyError if it is anything else."""
     try:
-        text = Path(path).read_bytes()
-        content, tree = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
-    except (OSError, yaml.YAMLError) as error:
-        fix = ": save it as UTF-8" * isinstance(error, yaml.reader.ReaderError)
-        raise StudyError(f"{path}: cannot be read: {' '.join(str(error).split())}{fix}") from None
+        if path.exists() and not path.is_file():
+            raise ValueError("no file")  # a pipe would never end
+        content = path.read_bytes()
+        if len(content) > 100_000 or re.search(rb"^(%|\s*<<\s*:)", content, re.MULTILINE):
+            raise ValueError("too large, or with a directive (%) or merge (<<): write one parameter in a line")
+        content = YAML(typ="safe", pure=True).load(content)
+    except (OSError, YAMLError, ValueError, RecursionError) as error:
+        what = " ".join(str(error).partition("To suppress this check")[0].split())[:300]
+        raise StudyError(f"{path}: cannot be read: {what}{': save it as UTF-8' * (' byte' in what)}") from None
     if not isinstance(content, dict):
         raise StudyError(f"{path}: should hold lines like 'optimizer: adam', one per parameter")
-    seen = {"weights_path": "is not needed, as the batch saves each run's weights itself: delete this line"}
-    for key, _ in tree.value:
-        if key.value in seen:
-            raise StudyError(f"{path}, line {key.start_mark.line + 1}: {key.value} {seen[key.value]}")
-        seen[key.value] = "is given twice: delete one of them"
-    return content
+    if "weights_path" in content:
+        raise StudyError(f"{path}: weights_path is not needed, as the batch saves each run's weights itself: delete it")
+    return {str(name): value for name, value in content.items()}
 
 
-def did_you_mean(word, words, otherwise=""):
-    """': did you mean …?' with the most similar of the words; else the text `otherwise`."""
+def did_you_mean(word, words):
+    """': did you mean …?' with the most similar of the words; empty if none is."""
     near = difflib.get_close_matches(str(word).lower(), set(words) - {str(word)}, n=1)
-    return f": did you mean {near[0]}?" if near else otherwise
+    return f": did you mean {near[0]}?" if near else ""
 
 
 def explain(fault, fields):
@@ -59,89 +63,118 @@ def explain(fault, fields):
     name, given, kind = str(fault["loc"][0]), fault["input"], fault["type"]
     if kind == "extra_forbidden":
         return f"{name} is not a parameter{did_you_mean(name, fields)}"
-    fix = FIXES.get((kind, type(given))) or did_you_mean(given, map(str, get_args(fields[name].annotation)))
-    return f"{name} = {given!r} ({type(given).__name__}): {fault['msg'].removeprefix('Value error, ')}{fix}"
+    fix = FIXES.get((kind, type(given))) or did_you_mean(given, re.findall(r"[\w-]+", fault["msg"]))
+    return f"{name} = {reprlib.repr(given)} ({type(given).__name__}): {fault['msg']}{fix}"
+
+
+def spread(stem, own, values):
+    """The runs that parameters describe in which a list means each of these: (name, parameters) one by one.
+
+    own: the parameters in the run's own file, whose name without suffix is stem; values: those of all layers.
+    """
+    def word(name, value):
+        text = Path(value).stem if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else f"{value}"
+        return text if isinstance(value, str) or name == "learning_rate" else f"{name}-{text}"
+
+    lists = [name for name in values if isinstance(values[name], list)]
+    lists.sort(key="seed".__eq__)  # the seed stands last
+    first = [] if any(isinstance(value, list) for value in own.values()) else [stem]
+    for each in itertools.product(*(values[name] for name in lists)):
+        yield "-".join([*first, *map(word, lists, each)]) or stem, values | dict(zip(lists, each))
 
 
 def plan(study, overlays=(), seeds=(), words=()):
     """The runs of a study: run name to its checked parameters, a dict with every name of the master's.
 
-    study: a folder of params/, each of its .yaml files is one run. overlays: files whose parameters replace those of
-    every run. seeds: whole numbers; each run is made once per seed, and carries the seed in its name. Without seeds,
-    the seed is the one in the files. words: only files that have one of them in their name; none: all.
-    Raises StudyError with every fault found, the file named.
+    study: a folder of params/. Each of its .yaml files is one run, or, with lists in it, a run for each combination of
+    the lists' values, named by these. overlays: files whose parameters replace those of every run. seeds: whole
+    numbers; each run is made once per seed, and carries the seed in its name. words: only runs that have one of them
+    in their name; none: all. Raises StudyError with every fault found, the file named.
     """
-    files = sorted(Path("params", study).glob("*.yaml"))
-    if not files:
-        known = ", ".join(sorted(folder.name for folder in Path("params").glob("*/")))
-        raise StudyError(f"params/{study}: no parameter files there. Studies: {known}")
-    for word in words:  # YAML takes 04 for the number 4
-        if not any(isinstance(word, str) and word in file.stem for file in files):
-            names = ", ".join(file.stem for file in files)
-            raise StudyError(f"runs={word}: no run has this in its name, or it is a number: write more of: {names}")
-    files = [file for file in files if not words or any(word in file.stem for word in words)]
-    faults, contents, runs = [f"{file}: rename it to .yaml" for file in Path("params", study).glob("*.yml")], {}, {}
-    for path in [*files, *map(Path, overlays)]:
+    found = [path for path in sorted(Path("params", study).glob("*")) if not path.name.startswith(".")]
+    files, overlays = [path for path in found if path.suffix == ".yaml"], [*map(Path, overlays)]
+    faults, contents, runs = [f"{path}: rename it to .yaml" for path in found if path.suffix == ".yml"], {}, {}
+    if not files and not faults:
+        known = ", ".join(sorted(path.name for path in Path("params").glob("[!.]*/")))
+        raise StudyError(f"params/{study}: no parameter files there. Studies: {known or 'none; is this the project?'}")
+    try:
+        Settings, defaults = notebooks.load(MASTER, "settings").Settings, notebooks.defaults(MASTER)
+    except Exception as error:
+        raise StudyError(f"{MASTER}: cannot be read: {notebooks.reason(error)}") from None
+    for path in [*files, *overlays]:
         try:
             contents[path] = read_file(path)
         except StudyError as error:
             faults.append(str(error))
-            contents[path] = {}
-        if seeds and path in files and re.search(r"-seed-\d+$", path.stem):
-            faults.append(f"{path}: is one seed's file already: rename it, or leave out seeds")
-    Parameters, defaults = notebooks.load(MASTER, "check").Parameters, notebooks.defaults(MASTER)
-    for file in files:
-        for seed in seeds or [None]:
-            layers = {path: contents[path] for path in [file, *map(Path, overlays)]}
-            layers |= {} if seed is None else {"seeds": {"seed": seed}}
-            places = {str(name): path for path, layer in layers.items() for name in layer}
-            values = defaults | {str(name): value for layer in layers.values() for name, value in layer.items()}
+    for path in [path for path in files if path in contents]:
+        layers = {layer: contents.get(layer, {}) for layer in [path, *overlays]}
+        layers |= {"seeds": {"seed": [*seeds]}} if seeds else {}
+        places = {name: layer for layer, content in layers.items() for name in content}
+        values = {name: value for content in layers.values() for name, value in content.items()}
+        n = math.prod(len(value) for value in values.values() if isinstance(value, list))
+        if not 1 <= n <= MOST:
+            faults.append(f"{path}: its lists mean {n} runs: let it be 1 to {MOST}")
+            continue
+        for name, given in spread(path.stem, contents[path], values):
+            if name in runs or not NAME.fullmatch(name) or re.search(r"-seed-\d+-seed-", name):
+                faults.append(f"{path}: {name[:200]!r} cannot name a run, or names two: it needs {SIGNS}")
             try:
-                runs[file.stem + ("" if seed is None else f"-seed-{seed}")] = Parameters(**values).model_dump()
+                runs[name] = Settings(**defaults | given).model_dump()
             except ValidationError as error:
-                faults += [f"{places.get(fault['loc'][0], MASTER)}: {explain(fault, Parameters.model_fields)}"
+                faults += [f"{places.get(fault['loc'][0], MASTER)}: {explain(fault, Settings.model_fields)}"
                            for fault in error.errors()]
-    if faults := list(dict.fromkeys(faults)):
-        raise StudyError(f"{len(faults)} wrong in the parameters\n  " + "\n  ".join(faults))
-    return runs
+    if faults:
+        raise StudyError("wrong in the parameters:\n  " + "\n  ".join(sorted(set(faults))))
+    for wanted in words:
+        if not any(wanted in name for name in runs):
+            raise StudyError(f"runs={wanted}: no run has this in its name. There are: {', '.join(runs)}")
+    return {name: runs[name] for name in sorted(runs) if not words or any(wanted in name for wanted in words)}
 
 
 def read_options(config):
-    """What was given after --config: (the arguments of plan(), the folder in outputs/). Raises StudyError."""
-    for option in set(config) - set(OPTIONS):
-        hint = did_you_mean(option, OPTIONS, f": there are {', '.join(OPTIONS)}")
-        raise StudyError(f"--config {option}=…: no such option{hint}")
-    study, lists = str(config.get("study", "paper")), [config.get(name, []) for name in ("overlay", "seeds", "runs")]
-    overlays, seeds, words = (value if isinstance(value, list) else [value] for value in lists)
-    seeds = [int(seed) if re.fullmatch(r"-?\d+", str(seed)) else seed for seed in seeds]  # snakemake hands over text
-    name = str(config.get("name", Path(overlays[-1]).stem if overlays else study))
+    """What was given after --config: (the arguments of plan(), the folder in outputs/). Raises StudyError.
+
+    config: option to text; several values are separated by commas, as in seeds=0,1,2 (or seeds=[0,1,2]).
+    """
+    given = {name: [part.strip(" '\"") for part in str(text).strip("[]").split(",")] for name, text in config.items()}
+    for option, parts in given.items():
+        if option not in OPTIONS:
+            hint = did_you_mean(option, OPTIONS) or f": there are {', '.join(OPTIONS)}"
+            raise StudyError(f"--config {option}=…: no such option{hint}")
+        if "" in parts:
+            raise StudyError(f"--config {option}={config[option]}: a value is empty: write one, or no {option} at all")
+    overlays, study = given.get("overlay", []), str(config.get("study", "paper"))
+    seeds = [int(seed) if re.fullmatch(r"-?\d{1,20}", seed) else seed for seed in given.get("seeds", [])]
+    parts = [study] * (study != "paper" or not overlays) + [Path(path).stem for path in overlays]
+    parts += ["seeds"] * bool(seeds)
+    name = str(config.get("name", "-".join(parts)))
     for option, value in {"study": study, "name": name}.items():
-        if not value or Path(value).is_absolute() or ".." in Path(value).parts:
-            raise StudyError(f"{option}={value}: should be a folder's name, without '..' and not beginning with '/'")
-    return (study, overlays, seeds, words), f"outputs/{name}"
+        if not all(map(NAME.fullmatch, value.split("/"))) or value.split("/")[0].casefold() == "reference":
+            raise StudyError(f"{option}={value}: should be a folder's name, of {SIGNS}, without '..' and not beginning "
+                             "with '/', and other than 'reference', where the official runs are")
+    return (study, overlays, seeds, given.get("runs", [])), f"outputs/{name}"
+
+
+def faults_of(record, asked):
+    """What keeps a result record (a dict, or None) from being that of a run with these parameters: lines of text."""
+    if not record:
+        return ["holds no result"]
+    made = notebooks.defaults(MASTER) | record["parameters"]  # a record may be older than a parameter
+    faults = [f"was made with {name} = {made[name]!r}, asked for is {value!r}"
+              for name, value in asked.items() if made[name] != value and name != "weights_path"]
+    early = record["status"] == "diverged" or record.get("dead_layer") and asked["stop_when_dead"]
+    if len(record["history"]) != asked["epochs"] and not early:
+        faults.append(f"has {len(record['history'])} epochs of {asked['epochs']}")
+    return faults
 
 
 def refuse_mixture(runs, folder):
-    """Raise StudyError if a finished run in the folder was made with other parameters than planned."""
-    defaults, faults = notebooks.defaults(MASTER), []
-    for name, path in {name: Path(folder, f"{name}.ipynb") for name in runs}.items():
-        record = read_record(path) if path.exists() else {"parameters": runs[name]}
-        if record is None:
-            faults.append(f"{path}: holds no result")
-            continue
-        recorded = defaults | record["parameters"]  # older records lack newer parameters
-        faults += [f"{path}: was made with {key} = {recorded[key]!r}, now asked for is {planned!r}"
-                   for key, planned in runs[name].items() if recorded[key] != planned and key not in PATH_PARAMETERS]
-    if faults:
+    """Raise StudyError if a finished run in the folder is not the one planned under this name."""
+    paths = {name: Path(folder, f"{name}.ipynb") for name in runs}
+    if faults := [f"{path}: {fault}" for name, path in paths.items() if path.exists()
+                  for fault in faults_of(read_record(path), runs[name])]:
         raise StudyError(f"{folder} holds other runs under these names\n  " + "\n  ".join(faults)
                          + "\n  to do: choose another folder with --config name=…, or move these files away")
-
-
-def refuse_absent_backends(runs):
-    """Raise StudyError if a run asks for a backend that is not installed here."""
-    absent = sorted({run["backend"] for run in runs.values() if find_spec(run["backend"]) is None})
-    if absent:
-        raise StudyError(f"backend: not installed here: {', '.join(absent)}: pip install {' '.join(absent)}")
 
 
 def write_plan(folder, **content):
@@ -151,4 +184,4 @@ def write_plan(folder, **content):
         Path(folder, "plan.json.new").write_text(json.dumps(content, indent=1), encoding="utf-8")
         os.replace(Path(folder, "plan.json.new"), Path(folder, "plan.json"))
     except OSError as error:
-        raise StudyError(f"{folder}: cannot be written ({error.strerror}): choose another, --config name=…") from None
+        raise StudyError(f"{folder}: cannot be written ({error.strerror}): --config name=… chooses another") from None

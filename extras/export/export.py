@@ -1,8 +1,8 @@
-"""Write a trained network as ONNX, in float32, int8 and int4, and measure each on MNIST's test images.
+"""Write a trained network as ONNX, in float32, int8 and int4, and measure each on the test images.
 
-    python extras/export/export.py outputs/reference/conv10/08-rmsprop-0.0001.ipynb outputs/onnx
+    python extras/export/export.py outputs/reference/08-rmsprop-0.0001.ipynb outputs/onnx
 
-The weights lie beside the run, as snakemake leaves them. onnx.csv, beside the new files, says what each costs.
+The weights lie beside the run, as snakemake leaves them. The folder is new; its onnx.csv says what each file costs.
 """
 
 import gzip
@@ -27,7 +27,7 @@ from statsmodels.stats.proportion import proportion_confint  # noqa: E402
 import notebooks  # noqa: E402
 import records  # noqa: E402
 
-master = notebooks.load(MASTER, "check", "imports", "data", "network")
+master = notebooks.load(MASTER, "imports", "data", "network")
 CALIBRATION = 1000  # training images, the first ones: they tell in which range each layer's values lie
 SMALLER = {  # how weights are rounded; the values between layers are int8 in both
     "int8": {"reduce_range": True},  # to 7 bits: processors without VNNI add products of 8 bits in 16, which overflow
@@ -35,10 +35,9 @@ SMALLER = {  # how weights are rounded; the values between layers are int8 in bo
 }
 
 
-def load_network(weights, parameters):
+def load_network(weights, head, batch_norm):
     """A run's Keras model, from what a user has, uint8 images (n, 28, 28), to probabilities (n, 10)."""
-    told = notebooks.defaults(MASTER) | parameters
-    model = master.squeezenet(told["squeezenet_version"], told["head"], told["dropout"], batch_norm=told["batch_norm"])
+    model = master.squeezenet(head=head, batch_norm=batch_norm)
     model.load_weights(weights)
     images = keras.Input((28, 28), dtype="uint8", name="images")
     pixels = keras.ops.expand_dims(keras.ops.cast(images, "float32") / 255, axis=-1)
@@ -81,25 +80,23 @@ def measure(path, probabilities, expected, labels):
 
 
 def main(run, folder):
-    """Export a run, the path of its notebook, into a folder; nothing is overwritten."""
+    """Export a run, the path of its notebook, into a new folder."""
     weights, path = Path(run).with_suffix(".weights.h5"), Path(folder, f"{Path(run).stem}.onnx")
-    smaller = {kind: path.with_stem(f"{path.stem}-{kind}") for kind in SMALLER}
-    table, record = path.with_name("onnx.csv"), records.read_record(run)
+    smaller, record = {kind: path.with_stem(f"{path.stem}-{kind}") for kind in SMALLER}, records.read_record(run)
     if record is None or not weights.exists():
         sys.exit(f"{run} holds no result, or {weights} is missing: make the run by snakemake, which keeps both")
-    if there := [str(file) for file in (path, *smaller.values(), table) if file.exists()]:
-        sys.exit(f"there already: {', '.join(there)}; name another folder, or move them")
-    mnist, model = master.load_mnist(), load_network(weights, record["parameters"])
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True)
+    told = record["parameters"]
+    (examples, _), (images, labels) = master.load_data(told["dataset"])
+    model = load_network(weights, told["head"], told["batch_norm"])
     write_onnx(model, path)
     for kind, options in SMALLER.items():
-        batches = iter([{"images": part} for part in np.split(mnist["x_train"][:CALIBRATION], 20)] + [None])
+        batches = iter([{"images": part} for part in np.split(examples[:CALIBRATION], 20)] + [None])
         quantize_static(path, smaller[kind], SimpleNamespace(get_next=batches.__next__), **options)
-    images, labels = mnist["x_test"], mnist["y_test"]
     expected = model.predict(images, batch_size=500, verbose=0)
     rows = [measure(file, answer(file, images), expected, labels) for file in (path, *smaller.values())]
     rows = pd.DataFrame([measure(weights, expected, expected, labels), *rows])
-    rows.to_csv(table, index=False, float_format="%.6f", lineterminator="\n")
+    rows.to_csv(path.with_name("onnx.csv"), index=False, float_format="%.6f", lineterminator="\n")
     print(rows.to_string(index=False))
 
 

@@ -13,8 +13,8 @@ html_theme = "furo"
 html_copy_source = False
 html_math_renderer = "mathml"
 root_doc = "README"
-include_patterns = ["*.md", "paper/README.md", "notebooks/**", "outputs/reference/*.*"]
-include_patterns += ["outputs/reference/seeds/*", "outputs/reference/conv10/**"]
+include_patterns = ["*.md", "paper/README.md", "notebooks/**"]
+include_patterns += ["outputs/reference/*.*", "outputs/reference/fire10-dense/*"]
 exclude_patterns = ["notebooks/summary.ipynb"]  # the study's page shows what it shows
 extensions = ["myst_nb"]
 myst_enable_extensions = ["dollarmath"]
@@ -60,9 +60,10 @@ def fold(text, is_report):
 
 def read(app, docname, source):
     """Change the text that Sphinx has read; of a notebook that was executed, take that version."""
-    for executed in app.srcdir.glob(f"outputs/reference/**/{docname.removeprefix('notebooks/')}.ipynb"):
-        source[0] = executed.read_text().replace("one training run", executed.stem)
-    text = source[0] + MENU * (docname == root_doc)
+    executed = app.srcdir / "outputs/reference/summary" / f"{docname.removeprefix('notebooks/')}.ipynb"
+    text = executed.read_text() if executed.exists() else source[0] + MENU * (docname == root_doc)
+    if docname.startswith("outputs"):
+        text = text.replace("one training run", docname.removeprefix("outputs/reference/"))
     text = re.sub(r"!\[([^]]*)\]\(https:[^)]*\)", r"\1", text)  # badges would be fetched from elsewhere
     text = re.sub(r"(?<![!`\w])\[([^]]*)\]\(([^):#]+)\)", lambda match: link(app, docname, match), text)
     source[0] = fold(text, docname == "notebooks/report") if text.startswith("{") else text
