@@ -71,7 +71,7 @@ def test_every_state_is_named_and_nothing_a_notebook_says_is_trusted(project):
         (folder / f"{name}.ipynb").write_text(text)
     (folder / "plan.json").write_text(json.dumps({"runs": {"good": DEFAULTS, "planned": DEFAULTS | {"epochs": 2}}}))
     _, comparison, runs, page = summarize(project)
-    known = {"good": "learned", "told": "learned", "record-then-error": "learned", "diverged": "diverged",
+    known = {"good": "has begun", "told": "has begun", "record-then-error": "has begun", "diverged": "diverged",
              "failed": "failed", "unfinished": "unfinished", "planned": "missing"}
     unreadable = [*malformed, "papermill", "duration", *texts]
     assert runs["outcome"].to_dict() == known | dict.fromkeys(unreadable, "unreadable")
