@@ -102,7 +102,8 @@ def test_squeezenet_has_the_published_size_and_its_switches(master):
     assert master.squeezenet(dropout=0.5).get_layer("dropout").rate == 0.5
 
 
-@pytest.mark.parametrize("killed, image, dead", [(["fire9_squeeze", "fire5_squeeze"], 1, True), ([], 0, True), ([], 1, False)])
+@pytest.mark.parametrize("killed, image, dead", [
+    (["fire9_squeeze", "fire5_squeeze"], 1, True), ([], 0, True), ([], 1, False)])
 def test_a_dead_layer_is_found_and_stops_the_training(master, killed, image, dead):
     """Not one that still changes, nor one that is 0 for most images only."""
     settings = master.Settings(**{name: value for name, value in vars(load(MASTER, "parameters")).items()
