@@ -93,7 +93,7 @@ def test_declared_is_what_is_used_and_locked():
     sources = [path.read_text("utf-8") for path in MODULES] + [cell.source for path in CODE for cell in CODE[path]]
     packages = imported(*sources) - {path.stem for path in MODULES} - {"google", "jax", "torch"}  # not needed here
     distributions = packages_distributions()
-    used = {distributions.get(package, [package])[0].lower().replace("_", "-").replace(".", "-") for package in packages}
+    used = {re.sub("[_.]", "-", distributions.get(package, [package])[0].lower()) for package in packages}
     assert used <= names and names - used <= CALLED
     locked = re.findall(r"(?m)^([\w.-]+)(==\S+) .*\\\n +--hash", lock)
     assert {name + version for name, version in locked if name in names} == set(pins)
