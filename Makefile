@@ -31,7 +31,7 @@ faults: setup ## the slow tests too: processes killed, disks full
 extras-test: setup site ## the tests of benchmark, drawing page and site, the last two in Chromium
 	PYTHONPATH=tests python -m pytest -p conftest extras
 
-bench: setup ## how fast, compared with what (ten minutes); BENCH=folder
+bench: setup ## how fast, compared with what (about half an hour); BENCH=folder
 	mkdir -p $(BENCH)
 	papermill extras/benchmark/benchmark.ipynb $(BENCH)/benchmark.ipynb -p folder $(BENCH) --log-output --no-progress-bar
 
