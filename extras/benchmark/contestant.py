@@ -46,7 +46,7 @@ def fit_on_batches(steps):
     master, model, *data = prepare(steps)
 
     def fit(steps):
-        model.fit(master.batches(*data, BATCH, seed=0, epochs=1), steps_per_epoch=steps, verbose=0)
+        model.fit(master.feed(master.batches(*data, BATCH, seed=0, epochs=1), *data), steps_per_epoch=steps, verbose=0)
 
     fit(1)
     return lambda: fit(steps)
