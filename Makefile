@@ -1,11 +1,13 @@
 # `make` alone says what there is. Each target first sets up .venv, once.
 PYTHON ?= python3
 VENV := .venv
-export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+BIN := $(VENV)/bin
+# for what the commands start; Apple's make does not look there itself
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 OFFICIAL := outputs/reference
 BENCH := outputs/benchmarks/mine
-PAPERMILL := papermill --no-progress-bar --log-level ERROR
+PAPERMILL := $(BIN)/papermill --no-progress-bar --log-level ERROR
 ALONE := --HTMLExporter.mathjax_url= --HTMLExporter.require_js_url= --HTMLExporter.jquery_url=  # a page that asks nobody for anything
 
 .PHONY: editions help setup demo reproduce test faults extras-test bench lab report site lock release-check
@@ -16,32 +18,32 @@ help: ## this list
 setup: $(VENV)/ready ## the environment, in .venv
 
 demo: setup ## the whole study on small data, in minutes, with its page
-	snakemake --config overlay=params/overlays/demo.yaml
+	$(BIN)/snakemake --config overlay=params/overlays/demo.yaml
 
 reproduce: setup ## the paper's study on MNIST: hours on a CPU
-	snakemake
+	$(BIN)/snakemake
 
 test: setup ## the tests: minutes
-	ruff check
-	python -m pytest
+	$(BIN)/ruff check
+	$(BIN)/python -m pytest
 
 faults: setup ## the slow tests too: processes killed, disks full
-	python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest -m "slow or not slow"
 
 extras-test: setup site ## the tests of benchmark, drawing page and site, the last two in Chromium
-	PYTHONPATH=tests python -m pytest -p conftest extras
+	PYTHONPATH=tests $(BIN)/python -m pytest -p conftest extras
 
 bench: setup ## how fast, compared with what (about half an hour); BENCH=folder
 	mkdir -p $(BENCH)
-	papermill extras/benchmark/benchmark.ipynb $(BENCH)/benchmark.ipynb -p folder $(BENCH) --log-output --no-progress-bar
+	$(BIN)/papermill extras/benchmark/benchmark.ipynb $(BENCH)/benchmark.ipynb -p folder $(BENCH) --log-output --no-progress-bar
 
 lab: setup ## JupyterLab
-	jupyter lab
+	$(BIN)/jupyter lab
 
 report: setup ## everything that is derived from the official runs
-	python workflow/summarize.py $(OFFICIAL)
+	$(BIN)/python workflow/summarize.py $(OFFICIAL)
 	$(PAPERMILL) notebooks/report.ipynb $(OFFICIAL)/summary/report.ipynb
-	jupyter nbconvert --log-level ERROR --to html --no-input --embed-images $(ALONE) --TagRemovePreprocessor.enabled=True \
+	$(BIN)/jupyter nbconvert --log-level ERROR --to html --no-input --embed-images $(ALONE) --TagRemovePreprocessor.enabled=True \
 	  --TagRemovePreprocessor.remove_cell_tags=notebook-only --output-dir $(OFFICIAL) --output report.html $(OFFICIAL)/summary/report.ipynb
 	$(PAPERMILL) extras/page/draw_a_digit.ipynb $(OFFICIAL)/summary/draw_a_digit.ipynb -p page $(OFFICIAL)/draw_a_digit.html
 
@@ -51,13 +53,14 @@ site: site/venv/ready ## a website of the pages and notebooks that there are: si
 	cp site/html/README.html site/html/index.html
 
 editions: setup ## the lesson for students, without its solutions, into outputs/editions
-	jupyter nbconvert --log-level ERROR --to notebook --TagRemovePreprocessor.enabled=True \
+	$(BIN)/jupyter nbconvert --log-level ERROR --to notebook --TagRemovePreprocessor.enabled=True \
 	  --TagRemovePreprocessor.remove_cell_tags=solution --output-dir outputs/editions notebooks/why_training_collapses.ipynb
 
 lock: setup ## requirements.txt from environment.yml
-	python -m pip install --quiet uv==0.13.9
-	sed -nE "/^      - [A-Za-z]/{s/^ *- //; s/ #.*//; /;/!s/$$/; python_version < '3.14'/; p;}" environment.yml | uv pip compile - \
+	$(BIN)/python -m pip install --quiet uv==0.13.9
+	sed -nE "/^      - [A-Za-z]/{s/^ *- //; s/ #.*//; /;/!s/$$/; python_version < '3.14'/; p;}" environment.yml | $(BIN)/uv pip compile - \
 	  --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" --quiet -o requirements.txt
+	printf 'python-3.14-is-too-new-take-3.11-to-3.13==1 ; python_version >= "3.14" \\\n    --hash=sha256:%064d\n' 0 >> requirements.txt
 
 release-check: ## refuses a project whose address is not set yet
 	@! grep -rl OWNER/REPO CITATION.cff README.md notebooks extras || { echo "still say OWNER/REPO: see CONTRIBUTING.md"; exit 1; }
@@ -66,7 +69,7 @@ $(VENV)/ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
 	touch $@
 
 site/venv/ready: extras/site/requirements.txt

@@ -199,7 +199,7 @@ def test_snakemake_is_killed_and_its_run_goes_on(mini):
 
 @pytest.mark.parametrize("kill, words", [
     (lambda folder, batch: processes(folder, "ipykernel")[0].kill(), "run-1 failed: the kernel died: killed from"),
-    (lambda folder, batch: os.killpg(batch.pid, signal.SIGINT), "Stopped: 1 of 2 runs are done, 1 waiting. To go on: "),
+    (lambda folder, batch: os.killpg(batch.pid, signal.SIGINT), "Stopped. outputs/mini: 1 of 2 runs are done. To"),
 ], ids=["the kernel", "all, by Ctrl-C"])
 def test_something_is_killed(mini, kill, words):
     before, batch = finished(mini), start(mini)

@@ -32,7 +32,7 @@ def test_the_first_epoch_of_an_official_run(folder, name, mnist_path, tmp_path):
     run("papermill", MASTER, "out.ipynb", "-f", PROJECT / f"params/paper/{name}.yaml", *options,
         folder=tmp_path, MNIST_NPZ=str(mnist_path), **ONE_THREAD)
     repeated = read_record(tmp_path / "out.ipynb")
-    assert compare.first_difference(official, repeated)[0] is None
+    assert not [line for line in compare.differences(official, repeated)[0] if line.startswith("they part at")]
     assert repeated["digests"]["weights"] == official["digests"]["weights"][:1]
     for quantity in ("loss", "accuracy", "val_accuracy"):
         assert repeated["history"][0][quantity] == official["history"][0][quantity]

@@ -7,15 +7,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
-from pydantic import BaseModel, Field, StringConstraints, ValidationError, field_validator
+from pydantic import BaseModel, Field, StringConstraints, field_validator
+
+from notebooks import reason
 
 RECORD_TYPE = "application/scrapbook.scrap.json+json"
-CONSTANT = 0.99  # a network that gives at least this share of the images one class has collapsed
 MISSING = {"state": "missing", "note": "", "parameters": {}, "seconds": None, "record": None}
-FORMER = {  # parameters that older masters had, at what they always are now
-    "backend": "tensorflow", "momentum": 0.0, "precision": "float32", "squeezenet_version": "1.0", "train_limit": 0,
-    "validation_split": 0.1, "warmup_epochs": 0.0}
 
 Count = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -86,14 +83,6 @@ def plain(text):
     return "".join(letter if letter.isprintable() else "?" for letter in str(text)[:200]).strip()
 
 
-def explain(error):
-    """Why a notebook could not be read, as plain text."""
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return plain(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
-    return plain(f"{type(error).__name__}: {error}")
-
-
 def read_run(path):
     """What an executed notebook says: a dict of state, note, parameters (the record's, else those that papermill gave
     it), seconds (of the whole notebook, or None) and record (a dict or None).
@@ -114,9 +103,10 @@ def read_run(path):
         if errors:
             return run | {"state": "failed", "note": plain(errors[0].partition("\n")[0])}
         said = "".join(chain.from_iterable(output.get("text", "") for output in outputs))
-        return run | {"state": "unfinished", "note": ([""] + re.findall(r"Epoch \d+/\d+", said))[-1]}
+        epochs = re.findall(r"Epoch \d+/\d+", said)
+        return run | {"state": "unfinished", "note": epochs[-1] if epochs else ""}
     except Exception as error:  # whatever is wrong with one notebook must not stop the others
-        return MISSING | {"state": "unreadable", "note": explain(error)}
+        return MISSING | {"state": "unreadable", "note": plain(reason(error))}
 
 
 def read_record(path):
@@ -141,27 +131,10 @@ def read_plan(folder):
         plan = json.loads(path.read_bytes()) if path.is_file() else {"runs": {}}
         return {name: Parameters.model_validate(run).model_dump() for name, run in plan["runs"].items()}, ""
     except Exception as error:  # as above
-        return {}, explain(error)
+        return {}, plain(reason(error))
 
 
 def read_lines(path):
     """The result records in a file of JSON lines, compressed by gzip: run name to record."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
         return {line["run"]: line["record"] for line in map(json.loads, file)}
-
-
-def constant_answer(answers):
-    """The class that at least 99 % of the images are given, or None; answers: number of images by class given."""
-    answers = np.asarray(answers)
-    return int(answers.argmax()) if answers.max() >= CONSTANT * answers.sum() else None
-
-
-def test_answers(record):
-    """How many test images are given each class: (10,), from a record's confusion matrix."""
-    return np.sum(record["confusion_matrix"], axis=0)
-
-
-def first_epoch(record):
-    """The epoch in which a network began to learn, or None: its training accuracy is ten points above guessing."""
-    limit = 1 / len(record["confusion_matrix"]) + 0.1
-    return min((row["epoch"] for row in record["history"] if (row["accuracy"] or 0) > limit), default=None)

@@ -1,8 +1,8 @@
 """One run of a study: python workflow/run.py outputs/paper/04-adam-0.0001.ipynb '{"optimizer": "adam", …}'
 
 papermill writes the executed notebook from the first second on, so it works in `unfinished`; what is complete moves up.
-Exit code 0: the notebook is at its final place and holds the result that was asked for. Otherwise the end of its log
-says why; where a log cannot be written, the terminal.
+Exit code 0: the notebook is at its final place and holds the result that was asked for. What fails is told on the
+terminal, and at length in the log.
 """
 
 import fcntl
@@ -17,13 +17,12 @@ from pathlib import Path
 import psutil
 
 import notebooks
-from records import read_record
+from records import plain, read_record
 from study import MASTER, faults_of
 
 
 def stop(number, frame):
     """Signal handler: end the kernel and this process at once."""
-    print(f"RUN STOPPED: {signal.Signals(number).name}", flush=True)
     for child in psutil.Process().children(recursive=True):
         child.kill()
     os._exit(128 + number)
@@ -43,6 +42,14 @@ def lock(path):
     return log
 
 
+def check(path, parameters):
+    """The result record of an executed notebook. Raises RuntimeError if it is not that of these parameters."""
+    record = read_record(path)
+    if faults := faults_of(record, parameters):
+        raise RuntimeError(f"{path} is not the run that was asked for: {'; '.join(faults)}")
+    return record
+
+
 def make(finished, parameters):
     """Make one run. Raises papermill's error if there is no result, RuntimeError if it is not the one asked for."""
     notebook, weights = (finished.parent / "unfinished" / f"{finished.stem}.{kind}" for kind in ("ipynb", "weights.h5"))
@@ -50,35 +57,32 @@ def make(finished, parameters):
     weights.unlink(missing_ok=True)  # of a run that did not end
     given = parameters | {"weights_path": str(weights)}
     # in a thread: in the main one, papermill's client would take the signals for itself
-    error = ThreadPoolExecutor(1).submit(notebooks.execute, MASTER, notebook, given, log_output=True).exception()
-    record = read_record(notebook) if notebook.exists() else None
-    if error and not record:
+    run = ThreadPoolExecutor(1).submit(notebooks.execute, MASTER, notebook, given, log_output=True)
+    error = run.exception()  # waits for its end
+    if error and not read_record(notebook):  # a result outweighs a failed picture
         raise error
-    if faults := faults_of(record, parameters):
-        raise RuntimeError(f"not the run that was asked for: {'; '.join(faults)}")
+    check(notebook, parameters)
     weights.replace(finished.with_suffix(".weights.h5"))
     notebook.replace(finished)
 
 
 def main(finished, parameters):
-    """Make one run, unless it is there already; return the exit code, or what to say on the terminal."""
-    terminal = os.dup(sys.stderr.fileno())
+    """Make one run, unless it is there already; tell the terminal how it ended; return the exit code."""
+    terminal = open(os.dup(sys.stderr.fileno()), "w", errors="backslashreplace")
+    log_path = finished.parent / "logs" / f"{finished.stem}.log"
     try:
-        log = lock(finished.parent / "logs" / f"{finished.stem}.log")
-        if finished.exists():  # made by another batch while this one waited
-            return "\n".join(f"{finished}: {fault}" for fault in faults_of(read_record(finished), parameters)) or 0
-        log.truncate(0)
-        for stream in (sys.stdout, sys.stderr):  # the kernel's too
-            os.dup2(log.fileno(), stream.fileno())
-        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-        make(finished, parameters)
+        log = lock(log_path)
+        if not finished.exists():  # otherwise another batch made it while this one waited
+            log.truncate(0)
+            for stream in (sys.stdout, sys.stderr):  # the kernel's too
+                os.dup2(log.fileno(), stream.fileno())
+            logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+            make(finished, parameters)
+        print(f"{finished.stem}: test accuracy {check(finished, parameters)['test_accuracy']:.2%}", file=terminal)
     except Exception as error:
-        logging.exception("papermill ended with")
-        said = f"RUN FAILED: {notebooks.reason(error)}"
-        try:
-            print(said, flush=True)
-        except OSError:  # no room for it
-            os.write(terminal, f"{finished.stem} failed: {said}\n".encode())
+        if logging.root.handlers:  # else the log was not opened
+            logging.exception("papermill ended with")
+        print(f"{finished.stem} failed: {plain(notebooks.reason(error))}\n  log: {log_path}", file=terminal)
         return 1
 
 

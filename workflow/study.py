@@ -21,11 +21,9 @@ OPTIONS = ("study", "runs", "overlay", "seeds", "name")  # what the batch unders
 NAME, SIGNS = re.compile(r"\w[\w.,+= -]{0,99}"), "1 to 100 letters, digits and -_.,+="  # of a run or a folder
 MOST = 1000  # runs of a study
 FIXES = {
-    ("float_type", str): ": write it without quotes, and with a point: 0.1",
-    ("int_type", str): ": write it without quotes, as digits",
-    ("int_type", float): ": write it without a point or exponent",
-    ("bool_type", str): ": write true or false, without quotes",
-    ("bool_type", int): ": write true or false",
+    "float_type": ": write it without quotes, and with a point: 0.1",
+    "int_type": ": write digits only, without quotes, point or exponent",
+    "bool_type": ": write true or false, without quotes",
 }
 
 
@@ -63,7 +61,7 @@ def explain(fault, fields):
     name, given, kind = str(fault["loc"][0]), fault["input"], fault["type"]
     if kind == "extra_forbidden":
         return f"{name} is not a parameter{did_you_mean(name, fields)}"
-    fix = FIXES.get((kind, type(given))) or did_you_mean(given, re.findall(r"[\w-]+", fault["msg"]))
+    fix = FIXES.get(kind) or did_you_mean(given, re.findall(r"[\w-]+", fault["msg"]))
     return f"{name} = {reprlib.repr(given)} ({type(given).__name__}): {fault['msg']}{fix}"
 
 
@@ -73,11 +71,13 @@ def spread(stem, own, values):
     own: the parameters in the run's own file, whose name without suffix is stem; values: those of all layers.
     """
     def word(name, value):
-        text = Path(value).stem if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else f"{value}"
-        return text if isinstance(value, str) or name == "learning_rate" else f"{name}-{text}"
+        if isinstance(value, str):
+            return Path(value).stem
+        text = f"{value:g}" if isinstance(value, float) else f"{value}"
+        return text if name == "learning_rate" else f"{name}-{text}"
 
     lists = [name for name in values if isinstance(values[name], list)]
-    lists.sort(key="seed".__eq__)  # the seed stands last
+    lists.sort(key=lambda name: name == "seed")  # the seed stands last
     first = [] if any(isinstance(value, list) for value in own.values()) else [stem]
     for each in itertools.product(*(values[name] for name in lists)):
         yield "-".join([*first, *map(word, lists, each)]) or stem, values | dict(zip(lists, each))
@@ -107,16 +107,18 @@ def plan(study, overlays=(), seeds=(), words=()):
         except StudyError as error:
             faults.append(str(error))
     for path in [path for path in files if path in contents]:
-        layers = {layer: contents.get(layer, {}) for layer in [path, *overlays]}
-        layers |= {"seeds": {"seed": [*seeds]}} if seeds else {}
-        places = {name: layer for layer, content in layers.items() for name in content}
-        values = {name: value for content in layers.values() for name, value in content.items()}
+        values, places = {}, {}
+        for layer in [path, *overlays]:
+            values |= contents.get(layer, {})
+            places |= dict.fromkeys(contents.get(layer, {}), layer)
+        if seeds:
+            values["seed"], places["seed"] = [*seeds], "seeds"
         n = math.prod(len(value) for value in values.values() if isinstance(value, list))
         if not 1 <= n <= MOST:
             faults.append(f"{path}: its lists mean {n} runs: let it be 1 to {MOST}")
             continue
         for name, given in spread(path.stem, contents[path], values):
-            if name in runs or not NAME.fullmatch(name) or re.search(r"-seed-\d+-seed-", name):
+            if name in runs or not NAME.fullmatch(name):
                 faults.append(f"{path}: {name[:200]!r} cannot name a run, or names two: it needs {SIGNS}")
             try:
                 runs[name] = Settings(**defaults | given).model_dump()
@@ -145,8 +147,11 @@ def read_options(config):
             raise StudyError(f"--config {option}={config[option]}: a value is empty: write one, or no {option} at all")
     overlays, study = given.get("overlay", []), str(config.get("study", "paper"))
     seeds = [int(seed) if re.fullmatch(r"-?\d{1,20}", seed) else seed for seed in given.get("seeds", [])]
-    parts = [study] * (study != "paper" or not overlays) + [Path(path).stem for path in overlays]
-    parts += ["seeds"] * bool(seeds)
+    parts = [Path(path).stem for path in overlays]
+    if study != "paper" or not overlays:
+        parts.insert(0, study)
+    if seeds:
+        parts.append("seeds")
     name = str(config.get("name", "-".join(parts)))
     for option, value in {"study": study, "name": name}.items():
         if not all(map(NAME.fullmatch, value.split("/"))) or value.split("/")[0].casefold() == "reference":

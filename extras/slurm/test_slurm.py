@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import copy_project, environment, run, write_study
+from conftest import PROJECT, copy_project, environment, run, write_study
 from records import read_record
 
-pytestmark = pytest.mark.slow
 CONF = Path("/etc/slurm/slurm.conf")
-SETTINGS = """# made by tests/test_slurm.py
+SETTINGS = """# made by extras/slurm/test_slurm.py
 ClusterName=test
 SlurmctldHost=localhost
 SlurmUser=root
@@ -66,7 +65,7 @@ def test_a_study_survives_a_cancelled_job_and_a_lost_connection(slurm, tmp_path)
     write_study(project, grid={"dataset": "digits", "batch_size": 50, "epochs": 1, "seed": [0, 1, 2]})
     run("snakemake", "--config", "study=mini", "name=local", folder=project)
 
-    command = ["snakemake", "--workflow-profile", "workflow/profiles/slurm", "--config", "study=mini"]
+    command = ["snakemake", "--profile", PROJECT / "extras/slurm", "--config", "study=mini"]
     results = [project / f"outputs/mini/seed-{seed}.ipynb" for seed in range(3)]
     batch = subprocess.Popen(command, cwd=project, env=environment(**slurm), start_new_session=True)
     wait(lambda: any(path.exists() for path in results))
