@@ -19,7 +19,7 @@ LESSON = PROJECT / "notebooks/why_training_collapses.ipynb"
 CELLS = {cell.id: cell.source for cell in nbformat.read(LESSON, 4).cells}
 EXECUTED = [PROJECT / f"outputs/reference/summary/{name}.ipynb" for name in ("first_network", LESSON.stem)]
 WRONG = {  # side by side counted as in a row, the ratio taken to grow; chains too short and too long
-    1: ["factor_of_size, factor_of_ratio = 2 ** 24, 1", "factor_of_size = factor_of_ratio = 2 ** 16"],
+    1: ["factor_of_mean, factor_of_ratio = 2 ** 24, 1", "factor_of_mean = factor_of_ratio = 2 ** 16"],
     2: ["longest = 1", "longest = 8"],
 }
 
