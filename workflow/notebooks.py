@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -41,6 +42,8 @@ def isolate():
     for name in [name for name in os.environ if not KEPT.fullmatch(name)]:
         del os.environ[name]
     own, matplotlib = str(Path(".snakemake/jupyter").absolute()), Path(find_spec("matplotlib").origin).parent
+    with suppress(OSError):  # IPython then takes a folder of its own
+        os.makedirs(own, exist_ok=True)
     os.environ |= dict.fromkeys(["OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"], "1")
     os.environ |= dict.fromkeys(["IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR"], own)
     os.environ |= {"MATPLOTLIBRC": str(matplotlib / "mpl-data/matplotlibrc"),
