@@ -75,6 +75,8 @@ def test_the_same_command_goes_on_and_other_parameters_are_refused(first):
     (folder / "over.yaml").write_text("seed: 6")
     said = run(*COMMAND, "overlay=over.yaml", "name=mini", folder=folder, fails=True)
     assert "adam.ipynb: was made with seed = 0, asked for is 6" in said
+    change(folder, r"layers.Conv2D\(8, 3, 4", "layers.Conv2D(9, 3, 4")
+    assert "adam.ipynb: was made with another network" in run(*COMMAND, folder=folder, fails=True)
 
 
 def test_nothing_starts_without_what_it_needs(project):

@@ -144,8 +144,8 @@ def test_cells_run_again_leave_the_record_true(tmp_path):
     code = [name for name, cell in CELLS.items() if cell.cell_type == "code"]
     again = ["train", "test", "record"]
     notebook = nbformat.v4.new_notebook(cells=[
-        *cells(*code, **small), *cells("parameters", "settings", "shapes", *again, **small | {"weights_path": ""}),
-        *cells("parameters", "settings", "shapes", "record", "train", "record", "test", "found", "record",
+        *cells(*code, **small), *cells("parameters", "settings", *again, **small | {"weights_path": ""}),
+        *cells("parameters", "settings", "record", "train", "record", "test", "found", "record",
                **small | other), *cells("parameters", "settings", "train", "test", "record", **small),
     ])
     NotebookClient(notebook, allow_errors=True, resources={"metadata": {"path": tmp_path}}).execute()

@@ -95,9 +95,13 @@ def test_beside_paper_and_official_runs_seeds_are_averaged_and_copies_never_coun
     matrix = np.eye(10, dtype=int)[[3] * 10]  # all predictions are 3
     digits = {"dataset": "digits", "batch_size": 8, "optimizer": "sgd"}
     write(folder / "early.ipynb", record(matrix, 0.1, learning_rate=0.01, **digits))
+    other = record(matrix, 0.1, learning_rate=0.01, **digits | {"batch_size": 9})
+    write(folder / "another-network.ipynb", other | {"digests": {"initial_weights": "other"}})
     dead = record(matrix, 0.1, learning_rate=0.001, **digits) | {"dead_layer": "fire9_squeeze"}
     write(folder / "dead.ipynb", dead)
-    _, comparison, runs, _ = summarize(project)
+    summary, comparison, runs, _ = summarize(project)
+    assert "another network" in (summary / "comparison.txt").read_text()
+    assert runs.loc["another-network", "outcome"] == "collapsed: predicts only 3"
     mine = comparison.loc["Adam 0.0001, batch_size 64, dataset mnist"]
     assert mine["here"] == "95.00 ± 7.07" and mine["seeds"] == 2 and mine["paper"] == 99.11
     assert comparison["paper"].notna().sum() == 2 and comparison["official"].notna().sum() == 1

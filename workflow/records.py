@@ -60,6 +60,7 @@ class Record(Checked):
     test_loss: Loss | None
     confusion_matrix: list[list[Count]]
     dead_layer: Text | None = None
+    digests: dict = {}
     environment: Environment
 
     @field_validator("confusion_matrix")

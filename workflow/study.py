@@ -7,8 +7,10 @@ import math
 import os
 import re
 import reprlib
+from contextlib import suppress
 from pathlib import Path
 
+import nbformat
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -95,7 +97,7 @@ def plan(study, overlays=(), seeds=(), words=()):
     files, overlays = [path for path in found if path.suffix == ".yaml"], [*map(Path, overlays)]
     faults, contents, runs = [f"{path}: rename it to .yaml" for path in found if path.suffix == ".yml"], {}, {}
     if not files and not faults:
-        known = ", ".join(sorted(path.name for path in Path("params").glob("[!.]*/")))
+        known = ", ".join(sorted(path.name for path in Path("params").glob("[!.]*/") if path.name != "overlays"))
         raise StudyError(f"params/{study}: no parameter files there. Studies: {known or 'none; is this the project?'}")
     try:
         Settings, defaults = notebooks.load(MASTER, "settings").Settings, notebooks.defaults(MASTER)
@@ -173,11 +175,24 @@ def faults_of(record, asked):
     return faults
 
 
+def network_of(path):
+    """The code of a notebook's cells tagged `network`, as text; empty where it cannot be read."""
+    with suppress(Exception):
+        cells = nbformat.read(path, as_version=4).cells
+        return "\n".join(cell.source for cell in cells if "network" in cell.metadata.get("tags", []))
+    return ""
+
+
 def refuse_mixture(runs, folder):
     """Raise StudyError if a finished run in the folder is not the one planned under this name."""
-    paths = {name: Path(folder, f"{name}.ipynb") for name in runs}
-    if faults := [f"{path}: {fault}" for name, path in paths.items() if path.exists()
-                  for fault in faults_of(read_record(path), runs[name])]:
+    faults, network = [], network_of(MASTER)
+    for name, asked in runs.items():
+        path = Path(folder, f"{name}.ipynb")
+        if path.exists():
+            faults += [f"{path}: {fault}" for fault in faults_of(read_record(path), asked)]
+            if network_of(path) != network:
+                faults.append(f"{path}: was made with another network: its code in {MASTER} has changed since")
+    if faults:
         raise StudyError(f"{folder} holds other runs under these names\n  " + "\n  ".join(faults)
                          + "\n  to do: choose another folder with --config name=…, or move these files away")
 

@@ -6,6 +6,7 @@ Executes notebooks/summary.ipynb and makes a page of it. Its files move to outpu
 import fcntl
 import os
 import shutil
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -47,6 +48,7 @@ def summarize(results):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
     try:
         summarize(sys.argv[1])
     except Exception as error:
