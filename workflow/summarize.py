@@ -24,7 +24,7 @@ ALONE = dict.fromkeys(["mathjax_url", "require_js_url", "jquery_url", "mermaid_j
 
 def make_page(notebook, title):
     """The page of an executed notebook as text: what its cells show, with the pictures inside."""
-    exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True, **ALONE)
+    exporter = HTMLExporter(exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True, **ALONE)
     exporter.register_preprocessor(TagRemovePreprocessor(remove_cell_tags=["notebook-only"]), enabled=True)
     return exporter.from_notebook_node(nbformat.read(notebook, 4), {"metadata": {"name": title}})[0]
 
