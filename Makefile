@@ -30,7 +30,7 @@ test: setup ## the tests: minutes
 faults: setup ## the slow tests too: processes killed, disks full
 	$(BIN)/python -m pytest -m "slow or not slow"
 
-extras-test: setup site ## the tests of benchmark, drawing page and site, the last two in Chromium
+extras-test: setup site ## the tests of what lies in extras, some in Chromium or on a Slurm of this machine
 	PYTHONPATH=tests $(BIN)/python -m pytest -p conftest extras
 
 bench: setup ## how fast, compared with what (about half an hour); BENCH=folder

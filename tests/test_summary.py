@@ -96,7 +96,9 @@ def test_beside_paper_and_official_runs_seeds_are_averaged_and_copies_never_coun
     digits = {"dataset": "digits", "batch_size": 8, "optimizer": "sgd"}
     write(folder / "early.ipynb", record(matrix, 0.1, learning_rate=0.01, **digits))
     other = record(matrix, 0.1, learning_rate=0.01, **digits | {"batch_size": 9})
-    write(folder / "another-network.ipynb", other | {"digests": {"initial_weights": "other"}})
+    strange = {"digests": {"initial_weights": "other"}}
+    write(folder / "another-network.ipynb", other | strange)
+    write(folder / "another-on-mnist.ipynb", record(optimizer="sgd", learning_rate=0.01) | strange)
     dead = record(matrix, 0.1, learning_rate=0.001, **digits) | {"dead_layer": "fire9_squeeze"}
     write(folder / "dead.ipynb", dead)
     summary, comparison, runs, _ = summarize(project)
