@@ -88,15 +88,14 @@ def spread(stem, own, values):
 def plan(study, overlays=(), seeds=(), words=()):
     """The runs of a study: run name to its checked parameters, a dict with every name of the master's.
 
-    study: a folder of params/. Each of its .yaml files is one run, or, with lists in it, a run for each combination of
-    the lists' values, named by these. overlays: files whose parameters replace those of every run. seeds: whole
-    numbers; each run is made once per seed, and carries the seed in its name. words: only runs that have one of them
-    in their name; none: all. Raises StudyError with every fault found, the file named.
+    study: a folder of params/. Each of its .yaml or .yml files is one run, or, with lists in it, a run for each
+    combination of the lists' values, named by these. overlays: files whose parameters replace those of every run.
+    seeds: whole numbers; each run is made once per seed, and carries the seed in its name. words: only runs that have
+    one of them in their name; none: all. Raises StudyError with every fault found, the file named.
     """
-    found = [path for path in sorted(Path("params", study).glob("*")) if not path.name.startswith(".")]
-    files, overlays = [path for path in found if path.suffix == ".yaml"], [*map(Path, overlays)]
-    faults, contents, runs = [f"{path}: rename it to .yaml" for path in found if path.suffix == ".yml"], {}, {}
-    if not files and not faults:
+    files = [path for path in sorted(Path("params", study).glob("[!.]*")) if path.suffix in (".yaml", ".yml")]
+    overlays, faults, contents, runs = [*map(Path, overlays)], [], {}, {}
+    if not files:
         known = ", ".join(sorted(path.name for path in Path("params").glob("[!.]*/") if path.name != "overlays"))
         raise StudyError(f"params/{study}: no parameter files there. Studies: {known or 'none; is this the project?'}")
     try:
