@@ -1,4 +1,4 @@
-"""A real study, small: what fails, what is told, what goes on; data and network of one's own; comparing two results."""
+"""A real study, small: what fails, what is told, what goes on; data and network of one's own."""
 
 import json
 import re
@@ -7,9 +7,8 @@ import nbformat
 import numpy as np
 import pytest
 
-import compare
 import study
-from conftest import MASTER, PROJECT, copy_project, run, write_study
+from conftest import copy_project, run, write_study
 from records import read_record
 
 COMMAND = ("snakemake", "--cores", "1", "--config", "study=mini")
@@ -89,37 +88,3 @@ def test_nothing_starts_without_what_it_needs(project):
         assert re.search(words, said) and "Traceback" not in said, said
     assert "torch: not installed here" in run(*COMMAND, folder=project, fails=True, KERAS_BACKEND="torch")
     assert not (project / "outputs").exists()
-
-
-def said_of(change):
-    """What is said of an official record and a copy with something changed."""
-    text = json.dumps(read_record(PROJECT / "outputs/reference/12-sgd-0.0001.ipynb"))
-    changed = json.loads(text)
-    change(changed)
-    return compare.differences(json.loads(text), changed)
-
-
-@pytest.mark.parametrize("change, words", [
-    (lambda r: r["digests"]["weights"].__setitem__(3, "0"), "they part at: weights after epoch 4"),
-    (lambda r: r["digests"].update(predictions="0"), "they part at: predictions after epoch 30"),
-    (lambda r: r["parameters"].update(optimizer="rmsprop"), "optimizer: 'sgd' and 'rmsprop'"),
-    (lambda r: [part.pop() for part in (r["history"], r["digests"]["weights"])],
-     "epochs trained: 30 and 29"),
-    (lambda r: None, 33),
-    (lambda r: r["digests"].update(data="of all"), 32),  # as written today
-])
-def test_nothing_is_called_equal_that_differs(change, words):
-    lines, n = said_of(change)
-    if isinstance(words, int):  # equal in so many stages
-        assert not lines and n == words
-    else:
-        assert any(line.startswith(words) for line in lines), lines
-
-
-def test_compare_on_the_command_line(capsys):
-    one, other = (PROJECT / f"outputs/reference/{folder}/04-adam-0.0001.ipynb" for folder in (".", "fire10-dense"))
-    assert not compare.main([one, one]) and capsys.readouterr().out.startswith("equal to the bit")
-    said = compare.main([one, other])
-    assert "they part at: initial weights" in said and "head: 'conv10' and 'fire10-dense'" in said
-    for path in (one.with_name("absent.ipynb"), MASTER):
-        assert f"{path.name}: holds no result record" in compare.main([one, path])

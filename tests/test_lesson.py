@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 import re
 
 import keras
@@ -73,14 +72,10 @@ def test_is_yours_dead_names_the_dead_layer_and_what_to_try(build, relus, killed
     assert "A layer is dead" in dead and cure in dead and len(CELLS["is-yours-dead"].splitlines()) <= 15
 
 
-def test_one_command_makes_the_counts_and_in_them_the_demonstration_does_not_fail(tmp_path, monkeypatch):
+def test_in_the_counts_the_demonstration_does_not_fail():
     ours = pd.read_csv(PROJECT / "outputs/reference/lesson.csv", keep_default_na=False)
     one = (ours["different predictions"] == 1).groupby(ours["case"]).mean()
     assert one["as it is"] >= 0.9 and not one[["no biases", "He initialisation", "batch normalisation"]].any()
-    monkeypatch.chdir(tmp_path)
-    names = {"recompute": True, "os": os, "pd": pd, "trial": lambda seed, **changes: {"seed": seed}}
-    exec(CELLS["cases"], names)
-    assert names["table"].equals(ours[["case", "seed"]])
 
 
 @pytest.fixture(scope="module")
@@ -113,12 +108,8 @@ def test_an_executed_edition_is_todays_notebook_executed(edition):
         assert cell.cell_type == "markdown" or executed[cell.id].execution_count, cell.id
 
 
-@pytest.mark.slow
-def test_the_students_edition_has_no_solutions_and_runs_whole(tmp_path):
+def test_the_students_edition_has_no_solutions(tmp_path):
     remove = "--TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags=solution"
     run("jupyter", "nbconvert", LESSON, *remove.split(), "--to", "notebook", "--output-dir", tmp_path, folder=PROJECT)
     left = {cell.id for cell in nbformat.read(tmp_path / LESSON.name, 4).cells}
     assert CELLS.keys() - left == {f"solution-{number}" for number in WRONG}
-    run("papermill", tmp_path / LESSON.name, tmp_path / "out.ipynb", folder=PROJECT)
-    live = next(cell for cell in nbformat.read(tmp_path / "out.ipynb", 4).cells if cell.id == "dying")
-    assert ["image/png" in output.get("data", {}) for output in live.outputs][0]  # updated in place

@@ -27,6 +27,7 @@ def master():
 
 def test_colabs_choices_are_those_of_the_class(master):
     for name, field in master.Settings.model_fields.items():
+        assert f"`{name}`" in CELLS["parameters-text"].source
         note = re.search(rf"(?m)^{name} = .*# @param (\[.*?\]|{{.*?}})", CELLS["parameters"].source)[1]
         kind = {str: "string", int: "integer", float: "number", bool: "boolean"}.get(field.annotation)
         if note.startswith("["):
@@ -41,13 +42,10 @@ def test_a_broken_file_is_refused_and_left_as_it_is(master, mnist_path, tmp_path
     monkeypatch.setenv("MNIST_NPZ", str(path))
     with np.load(mnist_path) as file:
         arrays = dict(file)
-    wide = arrays["x_test"].view("uint16")
     for content, words in [
-        (b"", "No data left"), (b"PK\x03\x04 truncated", "zip"), (b"no archive", "allow_pickle"),
-        (arrays | {"x_test": np.array([{"a": 1}], dtype=object)}, "allow_pickle"),
-        ({"x_train": arrays["x_train"]}, "y_train"), (arrays | {"x_test": arrays["x_test"] ^ 1}, "not MNIST"),
-        (arrays | {"x_train": arrays["x_train"].view("int8")}, "uint8"), (arrays | {"x_test": wide}, "uint8"),
-        (arrays | {"y_test": arrays["y_test"][:-1]}, "labels"),
+        (b"PK\x03\x04 truncated", "zip"), (arrays | {"x_test": arrays["x_test"] ^ 1}, "not MNIST"),
+        (arrays | {"x_train": arrays["x_train"].view("int8")}, "uint8"),
+        (arrays | {"y_test": arrays["y_test"][1:]}, "labels"),
     ]:
         path.write_bytes(content) if isinstance(content, bytes) else np.savez(path, **content)
         before = path.read_bytes()

@@ -4,12 +4,12 @@ import re
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 
 import nbformat
 import pytest
 
-from conftest import MASTER, PROJECT, run
-from notebooks import defaults, load
+from conftest import PROJECT, run
 
 PATHS = [*PROJECT.glob("notebooks/**/*.ipynb"), *PROJECT.glob("extras/*/*.ipynb")]
 NOTEBOOKS = {path: nbformat.read(path, 4) for path in sorted(PATHS)}
@@ -49,11 +49,6 @@ def test_a_notebook_alone_clones_the_project(tmp_path):
         assert said.splitlines()[-1] == str(tmp_path / "project")
 
 
-def test_each_parameter_is_checked_and_explained():
-    fields, text = load(MASTER, "settings").Settings.model_fields, NOTEBOOKS[MASTER].cells[1].source
-    assert set(fields) == set(defaults(MASTER)) and all(f"`{name}`" in text for name in fields)
-
-
 def test_the_first_notebook_offline_learns_and_breaks(tmp_path):
     path = PROJECT / "notebooks/first_network.ipynb"
     (tmp_path / "first.ipynb").write_text(path.read_text("utf-8").replace("offline = False", "offline = True"), "utf-8")
@@ -63,6 +58,18 @@ def test_the_first_notebook_offline_learns_and_breaks(tmp_path):
     exams = re.findall(r"(?m)^\w.*? +([\d.]+) +\d+ +\d+ ", said["costs"][-1].data["text/plain"])
     broken = re.findall(r"always \d$", said["break"][-1].data["text/plain"], re.MULTILINE)
     assert len(exams) == 3 and min(map(float, exams)) > 80 and len(broken) == 2
+
+
+@pytest.mark.parametrize("name", ["first_network.ipynb", "why_training_collapses.ipynb"])
+def test_the_indonesian_edition_has_the_same_code_and_was_translated_from_todays_text(name):
+    ours, theirs = (NOTEBOOKS[PROJECT / folder / name].cells for folder in ("notebooks", "notebooks/id"))
+    assert [cell.id for cell in ours] == [cell.id for cell in theirs]
+    for cell, other in zip(ours, theirs):
+        if cell.cell_type == "code":
+            assert other == cell, cell.id
+        else:
+            digest = sha256(cell.source.strip().encode()).hexdigest()[:12]
+            assert other.metadata.get("source_digest") == digest, f"translate {cell.id} again, then note {digest}"
 
 
 @pytest.mark.slow

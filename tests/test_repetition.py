@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-import compare
 from conftest import MASTER, ONE_THREAD, PROJECT, run
 from records import read_record
 
@@ -32,7 +31,7 @@ def test_the_first_epoch_of_an_official_run(folder, name, mnist_path, tmp_path):
     run("papermill", MASTER, "out.ipynb", "-f", PROJECT / f"params/paper/{name}.yaml", *options,
         folder=tmp_path, MNIST_NPZ=str(mnist_path), **ONE_THREAD)
     repeated = read_record(tmp_path / "out.ipynb")
-    assert not [line for line in compare.differences(official, repeated)[0] if line.startswith("they part at")]
+    assert repeated["digests"]["initial_weights"] == official["digests"]["initial_weights"]
     assert repeated["digests"]["weights"] == official["digests"]["weights"][:1]
     for quantity in ("loss", "accuracy", "val_accuracy"):
         assert repeated["history"][0][quantity] == official["history"][0][quantity]
