@@ -49,6 +49,7 @@ def test_a_notebook_alone_clones_the_project(tmp_path):
         assert said.splitlines()[-1] == str(tmp_path / "project")
 
 
+@pytest.mark.slow
 def test_the_first_notebook_offline_learns_and_breaks(tmp_path):
     path = PROJECT / "notebooks/first_network.ipynb"
     (tmp_path / "first.ipynb").write_text(path.read_text("utf-8").replace("offline = False", "offline = True"), "utf-8")
