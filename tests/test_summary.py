@@ -90,7 +90,7 @@ def test_beside_paper_and_official_runs_seeds_are_averaged_and_copies_never_coun
     write(folder / "seed-0-copy.ipynb", record(((8, 2), (0, 10)), weights_path="other.weights.h5"))
     write(folder / "seed-1-again.ipynb", record(((9, 1), (0, 10)), seed=1))
     old = record(((0, 5), (0, 5)), 0.5, learning_rate=0.1, momentum=0.0)
-    del old["parameters"]["stop_when_dead"]
+    del old["parameters"]["stop_when_dead"], old["dead_layer"]
     write(folder / "old.ipynb", old)
     matrix = np.eye(10, dtype=int)[[3] * 10]  # all predictions are 3
     digits = {"dataset": "digits", "batch_size": 8, "optimizer": "sgd"}
@@ -103,7 +103,7 @@ def test_beside_paper_and_official_runs_seeds_are_averaged_and_copies_never_coun
     write(folder / "dead.ipynb", dead)
     summary, comparison, runs, _ = summarize(project)
     assert "another network" in (summary / "comparison.txt").read_text()
-    assert runs.loc["another-network", "outcome"] == "collapsed: predicts only 3"
+    assert runs.loc["another-network", "outcome"] == "collapsed: predicts only 3; no layer is dead"
     mine = comparison.loc["Adam 0.0001, batch_size 64, dataset mnist"]
     assert mine["here"] == "95.00 ± 7.07" and mine["seeds"] == 2 and mine["paper"] == 99.11
     assert comparison["paper"].notna().sum() == 2 and comparison["official"].notna().sum() == 1
