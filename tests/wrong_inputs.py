@@ -53,7 +53,7 @@ BATCH = [
     ("overlay=absent.yaml", ["absent.yaml", "No such file"]),
     ("overlays=params/overlays/demo.yaml", ["overlays", "did you mean overlay"]),
     ("progress=3", ["progress", "there are study, runs, overlay, seeds, name"]),
-    ("runs=04-adma", ["runs=04-adma", "no run has this in its name", "04-adam-0.0001"]),
+    ("runs=04-adma", ["runs=04-adma", "no run has this word in its name", "04-adam-0.0001"]),
     ("seeds=0.5", ["seed = '0.5'", "valid integer"]),
     ("seeds=a", ["seed = 'a'", "valid integer"]),
     *((f"{option}=", [f"{option}=: a value is empty"]) for option in ("study", "name", "overlay", "seeds", "runs")),

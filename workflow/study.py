@@ -91,7 +91,8 @@ def plan(study, overlays=(), seeds=(), words=()):
     study: a folder of params/. Each of its .yaml or .yml files is one run, or, with lists in it, a run for each
     combination of the lists' values, named by these. overlays: files whose parameters replace those of every run.
     seeds: whole numbers; each run is made once per seed, and carries the seed in its name. words: only runs that have
-    one of them in their name; none: all. Raises StudyError with every fault found, the file named.
+    one of them in their name, between hyphens: 01 means 01-adam-0.1, not 02-adam-0.01; none: all. Raises StudyError
+    with every fault found, the file named.
     """
     files = [path for path in sorted(Path("params", study).glob("[!.]*")) if path.suffix in (".yaml", ".yml")]
     overlays, faults, contents, runs = [*map(Path, overlays)], [], {}, {}
@@ -129,9 +130,10 @@ def plan(study, overlays=(), seeds=(), words=()):
     if faults:
         raise StudyError("wrong in the parameters:\n  " + "\n  ".join(sorted(set(faults))))
     for wanted in words:
-        if not any(wanted in name for name in runs):
-            raise StudyError(f"runs={wanted}: no run has this in its name. There are: {', '.join(runs)}")
-    return {name: runs[name] for name in sorted(runs) if not words or any(wanted in name for wanted in words)}
+        if not any(f"-{wanted}-" in f"-{name}-" for name in runs):
+            raise StudyError(f"runs={wanted}: no run has this word in its name. There are: {', '.join(runs)}")
+    return {name: runs[name] for name in sorted(runs)
+            if not words or any(f"-{wanted}-" in f"-{name}-" for wanted in words)}
 
 
 def read_options(config):
