@@ -30,7 +30,7 @@ FILES = [
         "colour: blue", "backend: jax", "5: 3", "? [epochs, seed]\n: 3",
         "__import__('os').system('touch pwned') or epochs: 3", "'import os; os.system(\"touch pwned\"); epochs': 3"]),
     (['duplicate key "epochs"', "line 3"], ["epochs: 1\nseed: 1\nepochs: 2"]),
-    (["merge (<<)", "one parameter in a line"], ["epochs: 3\n<<: {epochs: 5}"]),
+    (["merge (<<)", "one parameter in a line"], ["epochs: 3\n<<: {epochs: 5}", "{<<: {epochs: 5, epochs: 6}}"]),
     (["directive (%)"], ["%YAML 1.1\n---\nepochs: 010\n"]),
     (["too large"], [10000 * "# a comment\n"]),
     (["should hold lines like 'optimizer: adam'"], ["", "# epochs: 3\n", "- optimizer: adam\n", "adam\n"]),
