@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from nbclient import NotebookClient
 from scipy.special import softmax
-from sklearn.datasets import load_digits
 from sklearn.metrics import accuracy_score, log_loss
 
 from conftest import MASTER, PROJECT
@@ -61,14 +60,6 @@ def test_parts_of_mnist(master, mnist_path, monkeypatch):
         assert np.array_equal(np.concatenate([x, x_val])[..., 0] * np.float32(255), file["x_train"])
         assert np.array_equal(np.concatenate([y, y_val]), file["y_train"])
     assert x.shape == (54000, 28, 28, 1) and x.dtype == "float32" and x.max() == 1 and len(x_test) == 10000
-
-
-def test_digits_keep_scikit_learns_values(master):
-    (x, y), (x_test, y_test) = master.load_data("digits")
-    digits, images = load_digits(), np.concatenate([x, x_test])
-    assert images.shape == (1797, 28, 28) and images.dtype == "uint8"
-    assert (images[:, ::4, ::4][:, 1:, 1:] == (digits.images * 255 / 16).astype("uint8")[:, 1:, 1:][:, :6, :6]).all()
-    assert (np.concatenate([y, y_test]) == digits.target).all()
 
 
 def test_each_epoch_has_every_image_once_in_an_order_of_its_own(master):
