@@ -129,11 +129,13 @@ def plan(study, overlays=(), seeds=(), words=()):
                            for fault in error.errors()]
     if faults:
         raise StudyError("wrong in the parameters:\n  " + "\n  ".join(sorted(set(faults))))
-    for wanted in words:
-        if not any(f"-{wanted}-" in f"-{name}-" for name in runs):
-            raise StudyError(f"runs={wanted}: no run has this word in its name. There are: {', '.join(runs)}")
-    return {name: runs[name] for name in sorted(runs)
-            if not words or any(f"-{wanted}-" in f"-{name}-" for wanted in words)}
+    chosen = set() if words else set(runs)
+    for word in words:
+        found = {name for name in runs if f"-{word}-" in f"-{name}-"}
+        if not found:
+            raise StudyError(f"runs={word}: no run has this word in its name. There are: {', '.join(runs)}")
+        chosen |= found
+    return {name: runs[name] for name in sorted(chosen)}
 
 
 def read_options(config):
