@@ -101,7 +101,7 @@ def test_the_front_table_and_the_picture():
         digits = mine["digit"][mine["outcome"] == "collapsed"].astype(int).value_counts().sort_index()
         late = mine["digit"][mine["outcome"] == "neither"].dropna().astype(int).value_counts().sort_index()
         expected = [f"{n} × always {digit}" for digit, n in digits.items()]
-        expected += [f"{n} × always {digit} after learning" for digit, n in late.items()]
+        expected += [f"{n} × always {digit} after starting to learn" for digit, n in late.items()]
         diverged = mine["file"].map(lambda name: RECORDS[name]["status"] == "diverged")
         if diverged.any():
             expected.append(f"{diverged.sum()} × diverged")
