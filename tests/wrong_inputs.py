@@ -5,24 +5,14 @@ FILES: (words, contents of files). NAMES: names of files that cannot name a run.
 
 FILES = [
     (["optimizer = ", "'adam', 'rmsprop' or 'sgd'"], ["optimizer: {name: adam}", "optimizer: [adam, sdg]"]),
-    (["did you mean adam?"], ["optimizer: Adm"]),
-    (["did you mean sgd?"], ["optimizer: SGD"]),
+    (["did you mean adam?"], ["optimizer: Adm", "optimizer: ADAM"]),
     (["write it without quotes, and with a point: 0.1"], ["learning_rate: '0.1'", "learning_rate: 0,1"]),
-    (["learning_rate = ", "finite number"], ["learning_rate: .nan", "learning_rate: .inf"]),
-    (["learning_rate = ", "0.000001"], ["learning_rate: -0.1", "learning_rate: 0"]),
-    (["learning_rate = ", "valid number"], ["learning_rate: true", "learning_rate:"]),
-    (["epochs = ", "valid integer"], ["epochs: true", "epochs: none"]),
     (["epochs = ", "digits only, without quotes, point"], [
         "epochs: 2.5", "epochs: 30.0", "epochs: 1e3", "epochs: '30'", "epochs: 1:30"]),
-    (["epochs = 1000000", "less than or equal to 1000"], ["epochs: 1000000"]),
-    (["cannot be read", "5000 digits"], [f"epochs: {5000 * '7'}"]),
     (["0 runs", "1 to 1000"], ["epochs: []"]),
     (["1000000 runs", "1 to 1000"], [f"seed: {[*range(1000)]}\nepochs: {[*range(1, 1001)]}"]),
     (["names two"], ["epochs: [3, 3]"]),
-    (["seed = -1", "greater than or equal to 0"], ["seed: -1"]),
-    (["seed = ", "valid integer"], ["seed: 2025-04-16"]),
     (["dataset = 'mnst'", "did you mean mnist?"], ["dataset: mnst"]),
-    (["head = 'conv11'", "did you mean conv10?"], ["head: conv11"]),
     (["batch_norm = ", "write true or false"], ["batch_norm: 1", "batch_norm: 'true'", "batch_norm: yes"]),
     (["weights_path", "saves each run's weights itself", "delete"], ["weights_path: model.weights.h5"]),
     (["is not a parameter", "did you mean learning_rate?"], ["lerning_rate: 0.1", "learning rate: 0.1"]),
@@ -35,9 +25,7 @@ FILES = [
     (["too large"], [10000 * "# a comment\n"]),
     (["should hold lines like 'optimizer: adam'"], ["", "# epochs: 3\n", "- optimizer: adam\n", "adam\n"]),
     (["cannot be read", "line 2"], ["epochs: 3\n\tseed: 1\n", "epochs: [3\n"]),
-    (["cannot be read", "single document"], ["epochs: 3\n---\nseed: 1\n"]),
     (["cannot be read", "position 13", "save it as UTF-8"], ["optimizer: ad\xe4m\n".encode("latin-1")]),
-    (["cannot be read", "position 9"], ["epochs: 3\x00"]),
     (["cannot be read", "recursion"], [f"seed: {3000 * '['}{3000 * ']'}"]),
     (["cannot be read", "python/object"], ["epochs: !!python/object/apply:os.system ['touch pwned']\n"]),
     (["runs: let it be"], [  # a billion laughs
@@ -54,7 +42,6 @@ BATCH = [
     ("overlays=params/overlays/demo.yaml", ["overlays", "did you mean overlay"]),
     ("progress=3", ["progress", "there are study, runs, overlay, seeds, name"]),
     ("runs=04-adma", ["runs=04-adma", "no run has this word in its name", "04-adam-0.0001"]),
-    ("seeds=0.5", ["seed = '0.5'", "valid integer"]),
     ("seeds=a", ["seed = 'a'", "valid integer"]),
     *((f"{option}=", [f"{option}=: a value is empty"]) for option in ("study", "name", "overlay", "seeds", "runs")),
 ]
