@@ -9,6 +9,7 @@ FILES = [
     (["write it without quotes, and with a point: 0.1"], ["learning_rate: '0.1'", "learning_rate: 0,1"]),
     (["epochs = ", "digits only, without quotes, point"], [
         "epochs: 2.5", "epochs: 30.0", "epochs: 1e3", "epochs: '30'", "epochs: 1:30"]),
+    (["Input should be"], ["learning_rate: 0", "learning_rate: .nan", "epochs: 1000000", "seed: -1"]),  # our bounds
     (["0 runs", "1 to 1000"], ["epochs: []"]),
     (["1000000 runs", "1 to 1000"], [f"seed: {[*range(1000)]}\nepochs: {[*range(1, 1001)]}"]),
     (["names two"], ["epochs: [3, 3]"]),
