@@ -3,7 +3,6 @@
 import os
 import re
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -16,19 +15,22 @@ KEPT = re.compile(
     r"PYTHONDONTWRITEBYTECODE|PYTHONUSERBASE", re.IGNORECASE)
 
 
+def sources(path, *tags):
+    """The cells of a notebook that carry one of these tags: number to code."""
+    cells = enumerate(nbformat.read(path, as_version=4).cells)
+    return {number: cell.source for number, cell in cells if set(tags) & set(cell.metadata.get("tags", []))}
+
+
 def load(path, *tags):
     """Execute, in order, the cells of a notebook that carry one of these tags; return what they define, as a module.
 
-    path: a notebook of Python code. Raises KeyError for a tag that no cell carries.
+    Raises KeyError if no cell does.
     """
-    cells = nbformat.read(path, as_version=4).cells
-    for tag in tags:
-        if not any(tag in cell.metadata.get("tags", []) for cell in cells):
-            raise KeyError(f"{path}: no cell has the tag {tag!r}")
-    module = ModuleType(Path(path).stem)
-    for number, cell in enumerate(cells):
-        if set(tags) & set(cell.metadata.get("tags", [])):
-            exec(compile(cell.source, f"{path}, cell {number}", "exec"), vars(module))
+    module, cells = ModuleType(Path(path).stem), sources(path, *tags)
+    if not cells:
+        raise KeyError(f"no cell has the tag {' or '.join(tags)}")
+    for number, source in cells.items():
+        exec(compile(source, f"{path}, cell {number}", "exec"), vars(module))
     return module
 
 
@@ -41,13 +43,12 @@ def isolate():
     """Reduce this process's environment to what cannot change a result: one thread, no start-up files, no styles."""
     for name in [name for name in os.environ if not KEPT.fullmatch(name)]:
         del os.environ[name]
-    own, matplotlib = str(Path(".snakemake/jupyter").absolute()), Path(find_spec("matplotlib").origin).parent
+    own = str(Path(".snakemake/jupyter").absolute())
     with suppress(OSError):  # IPython then takes a folder of its own
         os.makedirs(own, exist_ok=True)
     os.environ |= dict.fromkeys(["OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"], "1")
     os.environ |= dict.fromkeys(["IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR"], own)
-    os.environ |= {"MATPLOTLIBRC": str(matplotlib / "mpl-data/matplotlibrc"),
-                   "KERAS_BACKEND": os.environ.get("KERAS_BACKEND") or "tensorflow"}
+    os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
 
 
 def execute(path, output, parameters, **options):

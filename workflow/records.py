@@ -5,78 +5,40 @@ import json
 import re
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, Field, StringConstraints, field_validator
+from pydantic import BaseModel, Field, TypeAdapter
 
 from notebooks import reason
 
 RECORD_TYPE = "application/scrapbook.scrap.json+json"
 MISSING = {"state": "missing", "note": "", "parameters": {}, "seconds": None, "record": None}
 
-Count = Annotated[int, Field(ge=0, lt=2**32)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Loss = Annotated[float, Field(ge=0, lt=4e38)]
-Text = Annotated[str, StringConstraints(max_length=500)]
+Parameters = dict[str, bool | int | float | str | None]
 
 
-class Checked(BaseModel, strict=True, allow_inf_nan=False):
-    """Right types only: no text for a number, no NaN."""
+class Epoch(BaseModel, strict=True, allow_inf_nan=False):
+    """A row of a run's history."""
+
+    epoch: int
+    accuracy: float | None
+    loss: float | None
+    val_accuracy: float | None
+    val_loss: float | None
 
 
-class Parameters(Checked, extra="allow"):
-    """What a run was asked for; older masters had further parameters."""
-
-    optimizer: Text
-    learning_rate: float
-    epochs: Count
-    batch_size: Annotated[int, Field(ge=1, lt=2**32)]
-    dataset: Text
-    seed: Count
-    __pydantic_extra__: dict[str, bool | int | float | Text | None]
-
-
-class Epoch(Checked):
-    epoch: Count
-    accuracy: Share | None
-    loss: Loss | None
-    val_accuracy: Share | None
-    val_loss: Loss | None
-
-
-class Environment(Checked):
-    cpu: Text | None = None
-    threads: Text | dict | None = None
-    versions: dict[str, Text] = {}
-
-
-class Record(Checked):
-    """A result record, as far as a summary uses it."""
+class Record(BaseModel, strict=True, allow_inf_nan=False):
+    """A result record, as far as a summary uses it: right types only, no text for a number, no NaN."""
 
     status: Literal["finished", "diverged"]
     parameters: Parameters
     history: list[Epoch] = Field(min_length=1)
-    test_accuracy: Share
-    test_loss: Loss | None
-    confusion_matrix: list[list[Count]]
-    dead_layer: Text | None = None
+    test_accuracy: float
+    test_loss: float | None
+    confusion_matrix: list[list[int]]
+    dead_layer: str | None = None
     digests: dict = {}
-    environment: Environment
-
-    @field_validator("confusion_matrix")
-    @classmethod
-    def square(cls, matrix):
-        """Refuse a matrix that is not square, or without images."""
-        if {len(row) for row in matrix} != {len(matrix)} or not any(map(any, matrix)):
-            raise ValueError("is no confusion matrix")
-        return matrix
-
-
-class Papermill(Checked):
-    """What papermill notes in a notebook's metadata."""
-
-    parameters: dict[str, bool | int | float | Text | None] = {}
-    duration: float | None = None
+    environment: dict
 
 
 def plain(text):
@@ -93,14 +55,17 @@ def read_run(path):
     """
     try:
         notebook = json.loads(Path(path).read_bytes() if Path(path).is_file() else "")
-        papermill = Papermill.model_validate(notebook["metadata"].get("papermill", {}))
-        run = MISSING | {"parameters": papermill.parameters, "seconds": papermill.duration}
+        papermill = notebook["metadata"].get("papermill", {})
+        given, seconds = papermill.get("parameters", {}), float(papermill.get("duration") or "nan")
+        run = MISSING | {"parameters": TypeAdapter(Parameters).validate_python(given), "seconds": seconds}
         outputs = list(chain.from_iterable(cell.get("outputs", []) for cell in notebook["cells"]))
         records = [output["data"][RECORD_TYPE]["data"] for output in outputs if RECORD_TYPE in output.get("data", {})]
         errors = [f"{o['ename']}: {o['evalue']}" for o in outputs if o["output_type"] == "error"]
         if records:
             record = Record.model_validate(records[-1])
-            return run | {"state": record.status, "record": records[-1], "parameters": record.parameters.model_dump()}
+            if {len(row) for row in record.confusion_matrix} != {len(record.confusion_matrix)}:
+                raise ValueError("its confusion matrix is not square")
+            return run | {"state": record.status, "record": records[-1], "parameters": record.parameters}
         if errors:
             return run | {"state": "failed", "note": plain(errors[0].partition("\n")[0])}
         said = "".join(chain.from_iterable(output.get("text", "") for output in outputs))
@@ -130,7 +95,7 @@ def read_plan(folder):
     path = Path(folder, "plan.json")
     try:
         plan = json.loads(path.read_bytes()) if path.is_file() else {"runs": {}}
-        return {name: Parameters.model_validate(run).model_dump() for name, run in plan["runs"].items()}, ""
+        return TypeAdapter(dict[str, Parameters]).validate_python(plan["runs"]), ""
     except Exception as error:  # as above
         return {}, plain(reason(error))
 

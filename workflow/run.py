@@ -12,34 +12,12 @@ import os
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-
-import psutil
 
 import notebooks
 from records import plain, read_record
 from study import MASTER, faults_of
-
-
-def stop(number, frame):
-    """Signal handler: end the kernel and this process at once."""
-    for child in psutil.Process().children(recursive=True):
-        child.kill()
-    os._exit(128 + number)
-
-
-def lock(path):
-    """Open a log and lock it; wait while another process makes the same run, such as one that a killed batch left.
-
-    The lock ends with the last process that has the file open: this one, or a kernel that outlives it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    log = open(path, "a")
-    try:
-        fcntl.flock(log, fcntl.LOCK_EX)
-    except OSError as error:
-        print(f"{path}: no lock ({error.strerror}): do not run two batches in one folder at once", file=sys.stderr)
-    return log
 
 
 def check(path, parameters):
@@ -67,11 +45,14 @@ def make(finished, parameters):
 
 
 def main(finished, parameters):
-    """Make one run, unless it is there already; tell the terminal how it ended; return the exit code."""
+    """Make one run, unless it is there already; tell the terminal how it ended; return 1 if it failed."""
     terminal = open(os.dup(sys.stderr.fileno()), "w", errors="backslashreplace")
     log_path = finished.parent / "logs" / f"{finished.stem}.log"
     try:
-        log = lock(log_path)
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        log = open(log_path, "a")
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(log, fcntl.LOCK_EX)  # waits while another process, or its kernel, makes the same run
         if not finished.exists():  # otherwise another batch made it while this one waited
             log.truncate(0)
             for stream in (sys.stdout, sys.stderr):  # the kernel's too
@@ -87,6 +68,5 @@ def main(finished, parameters):
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback; its kernel then ends by itself
     sys.exit(main(Path(sys.argv[1]), json.loads(sys.argv[2])))

@@ -7,10 +7,8 @@ import math
 import os
 import re
 import reprlib
-from contextlib import suppress
 from pathlib import Path
 
-import nbformat
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -178,22 +176,15 @@ def faults_of(record, asked):
     return faults
 
 
-def network_of(path):
-    """The code of a notebook's cells tagged `network`, as text; empty where it cannot be read."""
-    with suppress(Exception):
-        cells = nbformat.read(path, as_version=4).cells
-        return "\n".join(cell.source for cell in cells if "network" in cell.metadata.get("tags", []))
-    return ""
-
-
 def refuse_mixture(runs, folder):
     """Raise StudyError if a finished run in the folder is not the one planned under this name."""
-    faults, network = [], network_of(MASTER)
+    faults, network = [], notebooks.sources(MASTER, "network")
     for name, asked in runs.items():
         path = Path(folder, f"{name}.ipynb")
         if path.exists():
-            faults += [f"{path}: {fault}" for fault in faults_of(read_record(path), asked)]
-            if network_of(path) != network:
+            record = read_record(path)
+            faults += [f"{path}: {fault}" for fault in faults_of(record, asked)]
+            if record and list(notebooks.sources(path, "network").values()) != list(network.values()):
                 faults.append(f"{path}: was made with another network: its code in {MASTER} has changed since")
     if faults:
         raise StudyError(f"{folder} holds other runs under these names\n  " + "\n  ".join(faults)
