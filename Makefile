@@ -1,4 +1,4 @@
-# `make` alone says what there is. Each target first sets up .venv, once.
+# `make` alone says what there is. What runs our code first sets up .venv, once.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
