@@ -62,11 +62,12 @@ def test_every_state_is_named_and_nothing_a_notebook_says_is_trusted(project):
         "without": {k: v for k, v in good.items() if k != "parameters"}, "nested": good | {"dead_layer": [[[]]]},
         "text": good | {"test_accuracy": "0.9"}, "no-number": good | {"test_accuracy": float("nan")},
         "oblong": good | {"confusion_matrix": [[1, 2], [3]]}, "empty": good | {"confusion_matrix": []},
-        "history": good | {"history": [{"epoch": 1}]}}
+        "history": good | {"history": [{"epoch": 1}]}, "odd": good | {"parameters": DEFAULTS | {"batch_size": 0}}}
     for name, one in malformed.items():
         write(folder / f"{name}.ipynb", one)
     write(folder / "papermill.ipynb", good, papermill=["odd"])
     write(folder / "duration.ipynb", good, papermill={"duration": HOSTILE})
+    write(folder / "words.ipynb", error, papermill={"parameters": {"learning_rate": "0.1"}})
     write(folder / "a-list.ipynb", error, papermill={"parameters": {"optimizer": ["adam"]}})
     texts = {"cut": '{"cells": [', "merge": "<<<<<<< HEAD\n{}", "<b>#?": "[]", "blank": ""}
     for name, text in texts.items():
@@ -75,7 +76,7 @@ def test_every_state_is_named_and_nothing_a_notebook_says_is_trusted(project):
     _, comparison, runs, page = summarize(project)
     known = {"good": "has begun", "told": "has begun", "record-then-error": "has begun", "diverged": "diverged",
              "failed": "failed", "unfinished": "unfinished", "planned": "missing"}
-    unreadable = [*malformed, "papermill", "duration", "a-list", *texts]
+    unreadable = [*malformed, "papermill", "duration", "words", "a-list", *texts]
     assert runs["outcome"].to_dict() == known | dict.fromkeys(unreadable, "unreadable")
     assert runs.loc[unreadable, "note"].notna().all() and runs.loc["unfinished", "note"] == "Epoch 2/3"
     assert comparison["seeds"].sum() == 4 and not [mark for mark in ("<script>alert", "<b>", "\x1b") if mark in page]

@@ -40,7 +40,7 @@ def defaults(path):
 
 
 def isolate():
-    """Reduce this process's environment to what cannot change a result: one thread, no start-up files, no styles."""
+    """Reduce this process's environment to what cannot change a result: one thread, no start-up files."""
     for name in [name for name in os.environ if not KEPT.fullmatch(name)]:
         del os.environ[name]
     own = str(Path(".snakemake/jupyter").absolute())

@@ -7,14 +7,22 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, Field
 
 from notebooks import reason
 
 RECORD_TYPE = "application/scrapbook.scrap.json+json"
-MISSING = {"state": "missing", "note": "", "parameters": {}, "seconds": None, "record": None}
+MISSING = {"state": "missing", "note": "", "parameters": {}, "seconds": float("nan"), "record": None}
 
-Parameters = dict[str, bool | int | float | str | None]
+
+class Parameters(BaseModel, strict=True, extra="allow", allow_inf_nan=False):
+    """What a run was asked for; masters differ in what there is to ask for."""
+
+    optimizer: str = ""
+    learning_rate: float = 0
+    batch_size: int = Field(default=64, ge=1)
+    dataset: str = ""
+    __pydantic_extra__: dict[str, bool | int | float | str | None]
 
 
 class Epoch(BaseModel, strict=True, allow_inf_nan=False):
@@ -25,6 +33,12 @@ class Epoch(BaseModel, strict=True, allow_inf_nan=False):
     loss: float | None
     val_accuracy: float | None
     val_loss: float | None
+
+
+class Environment(BaseModel, strict=True):
+    """Where a run was made."""
+
+    versions: dict[str, str] = {}
 
 
 class Record(BaseModel, strict=True, allow_inf_nan=False):
@@ -38,7 +52,7 @@ class Record(BaseModel, strict=True, allow_inf_nan=False):
     confusion_matrix: list[list[int]]
     dead_layer: str | None = None
     digests: dict = {}
-    environment: dict
+    environment: Environment
 
 
 def plain(text):
@@ -48,7 +62,7 @@ def plain(text):
 
 def read_run(path):
     """What an executed notebook says: a dict of state, note, parameters (the record's, else those that papermill gave
-    it), seconds (of the whole notebook, or None) and record (a dict or None).
+    it), seconds (of the whole notebook, or NaN) and record (a dict or None).
 
     state: finished or diverged only if there is a result record; else failed (a cell raised an error), unfinished
     (killed, or still running) or unreadable. Never raises for what is wrong with the notebook.
@@ -56,8 +70,8 @@ def read_run(path):
     try:
         notebook = json.loads(Path(path).read_bytes() if Path(path).is_file() else "")
         papermill = notebook["metadata"].get("papermill", {})
-        given, seconds = papermill.get("parameters", {}), float(papermill.get("duration") or "nan")
-        run = MISSING | {"parameters": TypeAdapter(Parameters).validate_python(given), "seconds": seconds}
+        given = Parameters.model_validate(papermill.get("parameters", {})).model_dump(exclude_unset=True)
+        run = MISSING | {"parameters": given, "seconds": float(papermill.get("duration") or "nan")}
         outputs = list(chain.from_iterable(cell.get("outputs", []) for cell in notebook["cells"]))
         records = [output["data"][RECORD_TYPE]["data"] for output in outputs if RECORD_TYPE in output.get("data", {})]
         errors = [f"{o['ename']}: {o['evalue']}" for o in outputs if o["output_type"] == "error"]
@@ -65,7 +79,7 @@ def read_run(path):
             record = Record.model_validate(records[-1])
             if {len(row) for row in record.confusion_matrix} != {len(record.confusion_matrix)}:
                 raise ValueError("its confusion matrix is not square")
-            return run | {"state": record.status, "record": records[-1], "parameters": record.parameters}
+            return run | {"state": record.status, "record": records[-1], "parameters": records[-1]["parameters"]}
         if errors:
             return run | {"state": "failed", "note": plain(errors[0].partition("\n")[0])}
         said = "".join(chain.from_iterable(output.get("text", "") for output in outputs))
@@ -95,7 +109,7 @@ def read_plan(folder):
     path = Path(folder, "plan.json")
     try:
         plan = json.loads(path.read_bytes()) if path.is_file() else {"runs": {}}
-        return TypeAdapter(dict[str, Parameters]).validate_python(plan["runs"]), ""
+        return {name: Parameters.model_validate(run).model_dump() for name, run in plan["runs"].items()}, ""
     except Exception as error:  # as above
         return {}, plain(reason(error))
 

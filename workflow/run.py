@@ -11,8 +11,6 @@ import logging
 import os
 import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import notebooks
@@ -34,11 +32,11 @@ def make(finished, parameters):
     notebook.parent.mkdir(exist_ok=True)
     weights.unlink(missing_ok=True)  # of a run that did not end
     given = parameters | {"weights_path": str(weights)}
-    # in a thread: in the main one, papermill's client would take the signals for itself
-    run = ThreadPoolExecutor(1).submit(notebooks.execute, MASTER, notebook, given, log_output=True)
-    error = run.exception()  # waits for its end
-    if error and not read_record(notebook):  # a result outweighs a failed picture
-        raise error
+    try:
+        notebooks.execute(MASTER, notebook, given, log_output=True)
+    except Exception:
+        if not read_record(notebook):  # a result outweighs a failed picture
+            raise
     check(notebook, parameters)
     weights.replace(finished.with_suffix(".weights.h5"))
     notebook.replace(finished)
@@ -51,11 +49,13 @@ def main(finished, parameters):
     try:
         log_path.parent.mkdir(parents=True, exist_ok=True)
         log = open(log_path, "a")
-        with suppress(OSError):  # a file system without locks
+        try:
             fcntl.flock(log, fcntl.LOCK_EX)  # waits while another process, or its kernel, makes the same run
+        except OSError as error:
+            print(f"{log_path}: no lock ({error.strerror}): run no two batches here at once", file=terminal)
         if not finished.exists():  # otherwise another batch made it while this one waited
             log.truncate(0)
-            for stream in (sys.stdout, sys.stderr):  # the kernel's too
+            for stream in (sys.stdout, sys.stderr):  # the kernel inherits them, and so the lock
                 os.dup2(log.fileno(), stream.fileno())
             logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
             make(finished, parameters)
