@@ -62,7 +62,8 @@ def test_every_state_is_named_and_nothing_a_notebook_says_is_trusted(project):
         "without": {k: v for k, v in good.items() if k != "parameters"}, "nested": good | {"dead_layer": [[[]]]},
         "text": good | {"test_accuracy": "0.9"}, "no-number": good | {"test_accuracy": float("nan")},
         "oblong": good | {"confusion_matrix": [[1, 2], [3]]}, "empty": good | {"confusion_matrix": []},
-        "history": good | {"history": [{"epoch": 1}]}, "odd": good | {"parameters": DEFAULTS | {"batch_size": 0}}}
+        "history": good | {"history": [{"epoch": 1}]}, "odd": good | {"parameters": DEFAULTS | {"batch_size": 0}},
+        "foreign": good | {"parameters": {"colour": "red"}}}
     for name, one in malformed.items():
         write(folder / f"{name}.ipynb", one)
     write(folder / "papermill.ipynb", good, papermill=["odd"])

@@ -15,14 +15,22 @@ RECORD_TYPE = "application/scrapbook.scrap.json+json"
 MISSING = {"state": "missing", "note": "", "parameters": {}, "seconds": float("nan"), "record": None}
 
 
-class Parameters(BaseModel, strict=True, extra="allow", allow_inf_nan=False):
-    """What a run was asked for; masters differ in what there is to ask for."""
+class Given(BaseModel, strict=True, extra="allow", allow_inf_nan=False):
+    """What papermill was given: some of the parameters, or others."""
 
-    optimizer: str = ""
     learning_rate: float = 0
-    batch_size: int = Field(default=64, ge=1)
-    dataset: str = ""
     __pydantic_extra__: dict[str, bool | int | float | str | None]
+
+
+class Parameters(Given):
+    """What a run was asked for; masters differ in what else there is to ask for."""
+
+    optimizer: str
+    learning_rate: float
+    epochs: int
+    batch_size: int = Field(ge=1)
+    dataset: str
+    seed: int
 
 
 class Epoch(BaseModel, strict=True, allow_inf_nan=False):
@@ -70,7 +78,7 @@ def read_run(path):
     try:
         notebook = json.loads(Path(path).read_bytes() if Path(path).is_file() else "")
         papermill = notebook["metadata"].get("papermill", {})
-        given = Parameters.model_validate(papermill.get("parameters", {})).model_dump(exclude_unset=True)
+        given = Given.model_validate(papermill.get("parameters", {})).model_dump(exclude_unset=True)
         run = MISSING | {"parameters": given, "seconds": float(papermill.get("duration") or "nan")}
         outputs = list(chain.from_iterable(cell.get("outputs", []) for cell in notebook["cells"]))
         records = [output["data"][RECORD_TYPE]["data"] for output in outputs if RECORD_TYPE in output.get("data", {})]
