@@ -25,10 +25,11 @@ for path in REFERENCE.rglob("*.jsonl.gz"):
     RECORDS |= {f"{path.relative_to(REFERENCE)}: {name}": record for name, record in read_lines(path).items()}
 
 
-def is_fresh(network, setting, seed):
-    """Whether the criteria list this run as fresh."""
-    first, last = CRITERIA["fresh"].get(network, {}).get(setting, "1-0").split("-")
-    return int(first) <= seed <= int(last)
+FRESH = set()  # the runs that the criteria name: network, setting, seed
+for network, settings in CRITERIA["fresh"].items():
+    for setting, seeds in settings.items():
+        first, last = map(int, seeds.split("-"))
+        FRESH |= {(network, setting, seed) for seed in range(first, last + 1)}
 
 
 def test_records_agree_with_themselves_and_with_mnist(mnist_path):
@@ -62,20 +63,22 @@ def test_every_official_run_is_counted_once_and_no_other():
         if not plain or not network or told["batch_norm"]:
             continue
         setting = f"{told['optimizer']} {told['learning_rate']:g}"
-        counts = is_fresh(network, setting, told["seed"]) or told["seed"] < (1 if setting == "sgd 0.1" else 3)
+        counts = (network, setting, told["seed"]) in FRESH or told["seed"] < (1 if setting == "sgd 0.1" else 3)
         assert OUTCOMES.set_index("file")["counts"].get(name, False) == counts, name
         short = setting in ("adam 0.001", "rmsprop 0.001") and told["seed"] > 0 or record["status"] == "diverged"
         assert short or len(record["history"]) == 30 or record.get("dead_layer"), f"{name} is not whole"
     assert not OUTCOMES["counts"][OUTCOMES["file"].str.startswith("archive")].any()
 
 
-def test_the_criteria_are_older_than_the_fresh_runs():
+def test_all_fresh_runs_are_there_and_younger_than_the_criteria():
+    fresh = [row.file for row in OUTCOMES[OUTCOMES["counts"]].itertuples()
+             if (row.network, row.setting.lower(), row.seed) in FRESH]
+    assert len(fresh) == len(FRESH)
     if not (PROJECT / ".git").exists() or "true" in run("git", "rev-parse", "--is-shallow-repository", folder=PROJECT):
         pytest.skip("no history here: it is needed to show the order")
     first = run("git", "log", "--format=%aI", "--", "paper/criteria.yaml", folder=PROJECT).split()[-1]
-    for row in OUTCOMES[OUTCOMES["counts"]].itertuples():
-        if is_fresh(row.network, row.setting.lower(), row.seed):
-            assert pd.Timestamp(RECORDS[row.file]["environment"]["finished"]) > pd.Timestamp(first), row.file
+    for file in fresh:
+        assert pd.Timestamp(RECORDS[file]["environment"]["finished"]) > pd.Timestamp(first), file
 
 
 def test_two_seeds_end_differently_on_two_cpus():
