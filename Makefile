@@ -52,9 +52,9 @@ site: site/venv/ready ## a website of the pages and notebooks that there are: si
 	tar cf - --exclude '*.ipynb' $(OFFICIAL)/draw_a_digit.html $(OFFICIAL)/summary | tar xf - -C site/html
 	cp site/html/README.html site/html/index.html
 
-editions: setup ## the lesson for students, without its solutions, into outputs/editions
+editions: setup ## the lesson for students, without its solutions, into editions
 	$(BIN)/jupyter nbconvert --log-level ERROR --to notebook --TagRemovePreprocessor.enabled=True \
-	  --TagRemovePreprocessor.remove_cell_tags=solution --output-dir outputs/editions notebooks/why_training_collapses.ipynb
+	  --TagRemovePreprocessor.remove_cell_tags=solution --output-dir editions notebooks/why_training_collapses.ipynb
 
 lock: setup ## requirements.txt from environment.yml
 	$(BIN)/python -m pip install --quiet uv==0.13.9
