@@ -2,7 +2,6 @@
 
 import shutil
 
-import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pandas as pd
@@ -81,17 +80,7 @@ def test_all_fresh_runs_are_there_and_younger_than_the_criteria():
         assert pd.Timestamp(RECORDS[file]["environment"]["finished"]) > pd.Timestamp(first), file
 
 
-def test_two_seeds_end_differently_on_two_cpus():
-    for seed in (2, 3):
-        name = f"03-adam-0.001-seed-{seed}"
-        before, again, counted = (RECORDS[place + name] for place in (
-            "archive/three-epochs.jsonl.gz: ", "archive/cpus.jsonl.gz: conv10-", "runs.jsonl.gz: conv10-"))
-        assert before["digests"]["weights"][:2] == again["digests"]["weights"][:2]
-        assert counted["digests"]["initial_weights"] == again["digests"]["initial_weights"]
-        assert (counted["test_accuracy"] > 0.9) != (again["test_accuracy"] > 0.9)
-
-
-def test_the_front_table_and_the_picture():
+def test_the_front_tables():
     first, second = (SUMMARY / "front.md").read_text(encoding="utf-8").replace("\u00a0", " ").split("\n\n")
     rows = [line.strip("|").split("|") for line in first.splitlines()[2:]]
     table = (SUMMARY / "table.csv").read_text(encoding="utf-8").replace("\u00a0", " ")
@@ -104,7 +93,7 @@ def test_the_front_table_and_the_picture():
         digits = mine["digit"][mine["outcome"] == "collapsed"].astype(int).value_counts().sort_index()
         late = mine["digit"][mine["outcome"] == "neither"].dropna().astype(int).value_counts().sort_index()
         expected = [f"{n} × always {digit}" for digit, n in digits.items()]
-        expected += [f"{n} × always {digit} after starting to learn" for digit, n in late.items()]
+        expected += [f"{n} × always {digit} after passing 20 %" for digit, n in late.items()]
         diverged = mine["file"].map(lambda name: RECORDS[name]["status"] == "diverged")
         if diverged.any():
             expected.append(f"{diverged.sum()} × diverged")
@@ -115,7 +104,6 @@ def test_the_front_table_and_the_picture():
             if len(values):
                 expected.append(f"{len(values)} × {ends} %")
         assert cell == (", ".join(expected) or "–"), (setting, network)
-    assert 0.02 < (plt.imread(SUMMARY / "outcomes.png")[..., 0] < 0.5).mean() < 0.3
 
 
 @pytest.mark.slow
